@@ -1,0 +1,50 @@
+# Everything runs in a virtual environment that these targets make.
+VENV ?= .venv
+PYTHON ?= python3
+BIN = $(VENV)/bin
+SOURCES = setup.py pyproject.toml $(wildcard csrc/*) convkit/_core.pyx convkit/_core.pxd
+WARNINGS = -Wall -Wextra -Werror
+ISAS ?= baseline avx2
+
+.PHONY: help demo test test-isa lint format bench wheel clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/built: $(SOURCES)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	CONVKIT_CFLAGS="$(WARNINGS)" $(BIN)/pip install --quiet --editable '.[test,plot]'
+	@touch $@
+
+demo: $(VENV)/built ## set up and train on the built-in digits
+	$(BIN)/convkit train digits --plot digits.png
+
+test: $(VENV)/built ## set up and run the tests
+	$(BIN)/python -m pytest -q
+
+test-isa: $(VENV)/built ## run the tests on the other instruction sets of this machine
+	for isa in $(ISAS); do CONVKIT_ISA=$$isa $(BIN)/python -m pytest -q tests || exit 1; done
+
+lint: $(VENV)/built ## check style and types
+	$(BIN)/pip install --quiet '.[lint]'
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint convkit/*.pyx convkit/*.pxd
+	$(BIN)/clang-format --dry-run --Werror csrc/*.c csrc/*.h csrc/*.inc
+
+format: $(VENV)/built ## format Python and C
+	$(BIN)/pip install --quiet '.[lint]'
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i csrc/*.c csrc/*.h csrc/*.inc
+
+bench: $(VENV)/built ## measure kernels and training, beside PyTorch where it is installed
+	$(BIN)/python benchmarks/compare.py conv
+	$(BIN)/python benchmarks/compare.py train
+
+wheel: $(VENV)/built ## build a wheel into dist/
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove what was built
+	rm -rf $(VENV) build dist *.egg-info convkit/*.so convkit/_core.c digits.png

@@ -1,0 +1,67 @@
+"""Train convolutional networks on the CPU: fast kernels, Keras's names, NumPy arrays.
+
+`import convkit as tf` runs a class notebook: convkit.keras is convkit itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+__version__ = "0.1.0"
+
+from convkit.runtime import get_num_threads as get_num_threads
+from convkit.runtime import set_algorithm as set_algorithm
+from convkit.runtime import set_num_threads as set_num_threads
+from convkit.runtime import set_seed as set_seed
+from convkit.runtime import show_config as show_config
+
+# Loaded when first asked for, so that `import convkit` costs little.
+_MODULES = (
+    *("callbacks", "datasets", "functional", "initializers", "layers", "losses", "metrics"),
+    *("models", "optimizers", "schedules", "utils", "viz"),
+)
+_NAMES = {
+    "Model": "convkit.model",
+    "Sequential": "convkit.model",
+    "Input": "convkit.layers",
+}
+
+__all__ = [
+    "Input",
+    "Model",
+    "Sequential",
+    "callbacks",
+    "datasets",
+    "functional",
+    "get_num_threads",
+    "initializers",
+    "keras",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "schedules",
+    "set_algorithm",
+    "set_num_threads",
+    "set_seed",
+    "show_config",
+    "utils",
+    "viz",
+]
+
+keras = sys.modules[__name__]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"convkit.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'convkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

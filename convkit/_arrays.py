@@ -1,0 +1,74 @@
+"""Take in and give out arrays: dtypes, ranks, shapes, `out=`. Used by the functional API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from convkit import _check
+
+Array = NDArray[Any]
+
+
+def look(function: str, name: str, value: ArrayLike) -> Array:
+    """Return value as an array of a numeric dtype, without converting an array that is one."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{function}: {name} must be a regular array; {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{function}: {name} must be an array of real numbers, got {name} of dtype {array.dtype}"
+        )
+    return array
+
+
+def result_type(*arrays: Array | None) -> DTypeLike:
+    wide = any(a is not None and a.dtype.kind == "f" and a.dtype.itemsize >= 8 for a in arrays)
+    return np.float64 if wide else np.float32
+
+
+def dense_array(array: Array, dtype: DTypeLike) -> Array:
+    """Return a C-contiguous, aligned array of native dtype: the same one where it is that."""
+    return np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED"))
+
+
+def check_rank(function: str, name: str, array: Array, rank: int, axes: str) -> None:
+    if array.ndim != rank:
+        raise ValueError(
+            f"{function}: {name} must have {rank} axes {axes}, got {name} of shape {array.shape};"
+            f" reshape it, for one sample {name}[None]"
+        )
+
+
+def check_shape(function: str, name: str, array: Array, shape: tuple[int, ...]) -> None:
+    if array.shape != tuple(shape):
+        raise ValueError(
+            f"{function}: {name} must have shape {tuple(shape)}, got {name} of shape {array.shape}"
+        )
+
+
+def make_output(
+    function: str, out: Array | None, shape: Sequence[int], dtype: DTypeLike, *inputs: Array | None
+) -> Array:
+    """Return `out` after checking it, or a new array."""
+    shape = tuple(shape)
+    _check.product(function, "the output", shape)
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{function}: out must be a NumPy array, got {type(out).__name__}")
+    if out.shape != shape or out.dtype != np.dtype(dtype) or not out.dtype.isnative:
+        raise ValueError(
+            f"{function}: out must have shape {shape} and dtype {np.dtype(dtype)}, got out of shape"
+            f" {out.shape} and dtype {out.dtype}"
+        )
+    if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
+        raise ValueError(f"{function}: out must be C-contiguous, aligned and writable")
+    for array in inputs:
+        if array is not None and np.may_share_memory(out, array):
+            raise ValueError(f"{function}: out must not overlap an input; use a separate array")
+    return out

@@ -1,0 +1,66 @@
+# cython: language_level=3
+# What the extension uses of csrc/convkit.h.
+from libc.stddef cimport ptrdiff_t, size_t
+
+
+cdef extern from "convkit.h" nogil:
+    struct ck_scratch:
+        size_t shared
+        size_t per_rank
+
+    struct ck_kernels:
+        const char *isa
+        int real_bytes
+        int vector_bytes
+        void **scratch
+
+    struct ck_field:
+        const char *name
+        size_t offset
+        char kind
+
+    struct ck_layout:
+        const char *name
+        size_t size
+        const ck_field *fields
+        int n_fields
+
+    struct ck_instruction:
+        int kernel_id
+        int barrier
+        const void *op
+
+    struct ck_program:
+        const ck_kernels *kernels
+        const ck_instruction *instructions
+        ptrdiff_t n_instructions
+        ptrdiff_t first_update
+        ck_scratch need
+
+    struct ck_probe:
+        void *y
+        const void *x
+        ptrdiff_t count
+        ptrdiff_t repeats
+
+    int CK_KERNEL_COUNT
+    int CK_probe_fma
+    int CK_probe_stream
+
+    void ck_set_num_threads(int threads)
+    int ck_get_num_threads()
+    int ck_has_openmp()
+    size_t ck_team_scratch_bytes(ck_scratch need, int threads)
+
+    const char *ck_isa_name(int index)
+    int ck_isa_built(int index)
+    int ck_isa_usable(int index)
+    const ck_kernels *ck_kernels_for(int isa_index, int real_bytes)
+
+    const ck_layout *ck_layout_of(const char *struct_name)
+    const char *ck_kernel_name(int id)
+    const char *ck_kernel_struct(int id)
+
+    int ck_run(const ck_kernels *kernels, int kernel_id, const void *op)
+    ck_scratch ck_program_scratch(const ck_program *program)
+    int ck_program_run(const ck_program *program, void *scratch, int (*poll)() noexcept nogil)

@@ -1,0 +1,275 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""The door to the C kernels: run one op, run a program, choose the ISA. No maths here."""
+
+import numpy as np
+
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc
+
+cdef extern from "Python.h":
+    # Declared without `except`: an error that a handler raises stays set until run() returns it.
+    int PyErr_CheckSignals()
+
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    #include <time.h>
+    #ifdef __linux__
+    #include <sys/mman.h>
+    #endif
+    #if defined(__clang__)
+    #define CK_COMPILER "clang " __clang_version__
+    #elif defined(__GNUC__)
+    #define CK_COMPILER "gcc " __VERSION__
+    #else
+    #define CK_COMPILER "unknown"
+    #endif
+
+    static void *ck_aligned(size_t bytes, size_t alignment) {
+        void *p = NULL;
+        return posix_memalign(&p, alignment, bytes) == 0 ? p : NULL;
+    }
+    static void ck_advise_huge(void *p, size_t bytes) {
+    #if defined(__linux__) && defined(MADV_HUGEPAGE)
+        (void)madvise(p, bytes, MADV_HUGEPAGE);
+    #else
+        (void)p; (void)bytes;
+    #endif
+    }
+    static double ck_seconds(void) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    }
+    """
+    const char *CK_COMPILER
+    void *ck_aligned(size_t bytes, size_t alignment) nogil
+    void ck_advise_huge(void *p, size_t bytes) nogil
+    double ck_seconds() nogil
+
+cdef size_t HUGE_PAGE = 2 << 20
+cdef int _isa = 0
+
+compiler = CK_COMPILER.decode()
+has_openmp = bool(ck_has_openmp())
+kernel_ids = {ck_kernel_name(i).decode(): i for i in range(CK_KERNEL_COUNT)}
+kernel_structs = {ck_kernel_name(i).decode(): ck_kernel_struct(i).decode()
+                  for i in range(CK_KERNEL_COUNT)}
+
+
+cdef tuple _layout(const ck_layout *layout):
+    return tuple((layout.fields[i].name.decode(), layout.fields[i].offset // 8,
+                  chr(layout.fields[i].kind)) for i in range(layout.n_fields))
+
+
+layouts = {name: _layout(ck_layout_of(name.encode()))
+           for name in {*kernel_structs.values(), "ck_parameter"}}
+
+
+def isas():
+    """List the ISAs of this architecture, rising: (name, built, usable here)."""
+    found = []
+    cdef int i = 0
+    while ck_isa_name(i) is not NULL:
+        found.append((ck_isa_name(i).decode(), bool(ck_isa_built(i)), bool(ck_isa_usable(i))))
+        i += 1
+    return found
+
+
+def select_isa(name):
+    """Make `name` the active ISA; it must be a usable one. For the start of the process only."""
+    global _isa
+    for i, (known, _built, usable) in enumerate(isas()):
+        if known == name and usable:
+            _isa = i
+            return
+    raise ValueError(f"{name!r} is not a usable ISA")
+
+
+def active_isa():
+    """Return the name of the ISA whose kernels run."""
+    return ck_isa_name(_isa).decode()
+
+
+def set_num_threads(int threads):
+    """Set the size of the team that later calls ask for."""
+    ck_set_num_threads(threads)
+
+
+def get_num_threads():
+    """Return the size of the team that calls ask for."""
+    return ck_get_num_threads()
+
+
+def kernel_uses_scratch(int kernel_id):
+    """Say whether a kernel may use the scratch memory that consecutive instructions share."""
+    return ck_kernels_for(_isa, 4).scratch[kernel_id] is not NULL
+
+
+def run(int kernel_id, const uint64_t[::1] slots not None, int real_bytes):
+    """Run one op whose struct is `slots`; the arrays it points to must outlive the call."""
+    cdef const ck_kernels *kernels = ck_kernels_for(_isa, real_bytes)
+    cdef int failed
+    with nogil:
+        failed = ck_run(kernels, kernel_id, &slots[0])
+    if failed:
+        raise MemoryError("convkit: no memory for a kernel's scratch")
+
+
+cdef class _Block:
+    """Aligned memory that gives itself back."""
+    cdef void *data
+    cdef size_t nbytes
+
+    def __cinit__(self, size_t nbytes):
+        self.nbytes = nbytes if nbytes else 1
+        cdef size_t alignment = HUGE_PAGE if self.nbytes >= 2 * HUGE_PAGE else 64
+        self.data = ck_aligned(self.nbytes, alignment)
+        if self.data is NULL:
+            raise MemoryError(f"convkit: cannot allocate {nbytes} bytes")
+        if alignment == HUGE_PAGE:
+            ck_advise_huge(self.data, self.nbytes)
+
+    def __dealloc__(self):
+        free(self.data)
+
+
+def aligned_empty(size_t nbytes):
+    """Return a zeroed uint8 array whose first byte is 64-byte aligned; huge pages when large."""
+    cdef _Block block = _Block(nbytes)
+    cdef unsigned char[::1] view = <unsigned char[:block.nbytes:1]> block.data
+    array = np.asarray(_Holder(block, view))[:nbytes]
+    array[...] = 0
+    return array
+
+
+class _Holder:
+    """Tie the memory's owner to the arrays that look at it."""
+
+    def __init__(self, block, view):
+        self._block = block
+        self.__array_interface__ = {**np.asarray(view).__array_interface__, "version": 3}
+
+
+cdef int _poll() noexcept nogil:
+    # Called on the thread that entered run(), so a handler may raise; the error stays set.
+    with gil:
+        return PyErr_CheckSignals()
+
+
+cdef int _raise_pending() except -1:
+    return -1
+
+
+cdef class Program:
+    """Instructions over op structs that live in one array of slots.
+
+    Slots may be changed between runs. Instructions from `first_update` on run wholly or not at all.
+    """
+    cdef ck_program program
+    cdef ck_instruction *instructions
+    cdef const uint64_t[::1] slots
+    cdef _Block scratch
+    cdef int threads
+
+    def __cinit__(self, int real_bytes, const int64_t[::1] kernel_ids not None,
+                  const int64_t[::1] slot_offsets not None, const int64_t[::1] barriers not None,
+                  const uint64_t[::1] slots not None, ptrdiff_t first_update):
+        cdef ptrdiff_t n = kernel_ids.shape[0]
+        cdef ptrdiff_t i
+        if slot_offsets.shape[0] != n or barriers.shape[0] != n or not 0 <= first_update <= n:
+            raise ValueError("Program: kernel_ids, slot_offsets and barriers must agree in length")
+        self.slots = slots
+        self.threads = 0
+        self.instructions = <ck_instruction *> malloc(max(n, 1) * sizeof(ck_instruction))
+        if self.instructions is NULL:
+            raise MemoryError()
+        for i in range(n):
+            if not 0 <= slot_offsets[i] < slots.shape[0] or not 0 <= kernel_ids[i] < CK_KERNEL_COUNT:
+                raise ValueError("Program: an instruction lies outside of the slots")
+            self.instructions[i].kernel_id = <int> kernel_ids[i]
+            self.instructions[i].barrier = barriers[i] != 0
+            self.instructions[i].op = &slots[slot_offsets[i]]
+        self.program.kernels = ck_kernels_for(_isa, real_bytes)
+        self.program.instructions = self.instructions
+        self.program.n_instructions = n
+        self.program.first_update = first_update
+        self.program.need = ck_program_scratch(&self.program)
+
+    def __dealloc__(self):
+        free(self.instructions)
+
+    @property
+    def scratch_bytes(self):
+        """Bytes of scratch that the program holds for the present number of threads."""
+        return ck_team_scratch_bytes(self.program.need, ck_get_num_threads())
+
+    def run(self):
+        """Run all instructions in one parallel region.
+
+        Raises what a signal handler raised when it was stopped before the update, MemoryError.
+        """
+        cdef int threads = ck_get_num_threads()
+        cdef int status
+        if threads != self.threads:
+            self.scratch = _Block(ck_team_scratch_bytes(self.program.need, threads))
+            self.threads = threads
+        with nogil:
+            status = ck_program_run(&self.program, self.scratch.data, _poll)
+        if status == 1:
+            _raise_pending()
+        if status < 0:
+            raise MemoryError("convkit: no memory to run a program")
+
+
+cdef double _rate(int kernel_id, ck_probe *probe, int real_bytes, double seconds):
+    # Repeat until `seconds` have passed; the best of the rounds, in repeats per second.
+    cdef const ck_kernels *kernels = ck_kernels_for(_isa, real_bytes)
+    cdef double start = ck_seconds()
+    cdef double best = 0, before, took
+    cdef int failed = 0
+    with nogil:
+        while ck_seconds() - start < seconds:
+            before = ck_seconds()
+            failed |= ck_run(kernels, kernel_id, probe)
+            took = ck_seconds() - before
+            if took > 0 and probe.repeats / took > best:
+                best = probe.repeats / took
+    if failed:
+        raise MemoryError()
+    return best
+
+
+def peak_gflops(int threads, double seconds=0.2, int real_bytes=4):
+    """Measure the FMA rate of `threads` threads in GFLOP/s: the roof of compute-bound kernels."""
+    before = ck_get_num_threads()
+    y = np.zeros(65536, np.float64)
+    cdef double[::1] y_view = y
+    cdef ck_probe probe
+    probe.y = &y_view[0]
+    probe.x = NULL
+    probe.count = 4800
+    probe.repeats = 500
+    cdef int lanes = ck_kernels_for(_isa, real_bytes).vector_bytes // real_bytes
+    ck_set_num_threads(threads)
+    try:
+        return _rate(CK_probe_fma, &probe, real_bytes, seconds) * probe.count * 2 * lanes * threads / 1e9
+    finally:
+        ck_set_num_threads(before)
+
+
+def stream_gbs(int threads, double seconds=0.2, size_t megabytes=256):
+    """Measure memory bandwidth in GB/s of y = a * x + b (bytes read plus bytes written)."""
+    before = ck_get_num_threads()
+    cdef ck_probe probe
+    cdef _Block x = _Block(megabytes << 19)
+    cdef _Block y = _Block(megabytes << 19)
+    probe.x = x.data
+    probe.y = y.data
+    probe.count = (megabytes << 19) // 4
+    probe.repeats = 1
+    ck_set_num_threads(threads)
+    try:
+        return _rate(CK_probe_stream, &probe, 4, seconds) * probe.count * 8 / 1e9
+    finally:
+        ck_set_num_threads(before)

@@ -1,0 +1,46 @@
+"""Name the cache directory, and write files so that nobody ever sees half of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["atomic_write", "cache_directory"]
+
+
+def cache_directory() -> Path:
+    """Return where downloads are kept: CONVKIT_HOME, else the platform's cache directory."""
+    home = os.environ.get("CONVKIT_HOME")
+    if home:
+        return Path(home).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("convkit"))
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes the name `path` only when the block ends without error.
+
+    Readers see the old contents or the new, never a part; of several writers the last one wins.
+    On an error nothing is left behind. Raises OSError where the directory cannot be written.
+    """
+    target = Path(os.path.realpath(path))  # a link stays a link: its target is replaced
+    if target.exists() and not target.is_file():
+        # Devices and pipes cannot be replaced by a rename: root would turn /dev/null into a file.
+        with open(target, "wb") as stream:
+            yield stream
+        return
+    part = target.with_name(f".{target.name}.{os.urandom(8).hex()}.part")
+    try:
+        with open(part, "xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())  # else a power cut may leave the new name without contents
+        os.replace(part, target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,161 @@
+"""Code that runs between batches and epochs: the base class, History, and the progress bar."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convkit.model import Model
+
+__all__ = ["Callback", "CallbackList", "History", "ProgressBar"]
+
+Logs = dict[str, float]
+
+
+class Callback:
+    """Override what you need; `self.model` is the model, `self.params` what fit was called with."""
+
+    model: Model
+    params: dict[str, Any]
+
+    def set_model(self, model: Model) -> None:
+        """Learn which model this is for."""
+        self.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Learn epochs, steps and verbose."""
+        self.params = params
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Run before the first epoch."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Run after the last epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Run before an epoch."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Run after an epoch, with its loss and metrics (and val_ ones)."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before a training step."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run after a training step, with the running means."""
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Run before an evaluation."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Run after an evaluation."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Run before a prediction."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Run after a prediction."""
+
+
+def _overrides(callback: Callback, hook: str) -> bool:
+    return getattr(type(callback), hook, None) is not getattr(Callback, hook)
+
+
+class CallbackList:
+    """Call the same hook of several callbacks, and know which hooks nobody listens to."""
+
+    def __init__(
+        self, callbacks: Iterable[Callback] | Callback | None, model: Model, **params: Any
+    ) -> None:
+        if callbacks is None:
+            callbacks = []
+        elif isinstance(callbacks, Callback):
+            callbacks = [callbacks]
+        self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(
+                    f"fit: callbacks must be instances of convkit.callbacks.Callback, got"
+                    f" {callback!r}"
+                )
+            callback.set_model(model)
+            callback.set_params(params)
+
+    def listens(self, hook: str) -> bool:
+        """Say whether anybody overrides a hook."""
+        return any(_overrides(callback, hook) for callback in self.callbacks)
+
+    def call(self, hook: str, *arguments: Any) -> None:
+        """Call a hook of all."""
+        for callback in self.callbacks:
+            getattr(callback, hook)(*arguments)
+
+
+class History(Callback):
+    """What fit returns: `history[name]` lists loss and metrics by epoch, `epoch` the numbers."""
+
+    def __init__(self) -> None:
+        self.epoch: list[int] = []
+        self.history: dict[str, list[float]] = {}
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Append the epoch's numbers."""
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+
+
+def _text(logs: Logs) -> str:
+    return " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
+
+
+class ProgressBar(Callback):
+    """A tqdm bar per epoch on a terminal; elsewhere, and with verbose=2, one line per epoch."""
+
+    def __init__(self, verbose: int, samples: int) -> None:
+        self.verbose, self.samples = verbose, samples
+        self._bar: Any = None
+        self._start = 0.0
+        self._shown = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Start the clock and the bar."""
+        self._start = time.perf_counter()
+        if self.verbose == 1:
+            from tqdm import tqdm
+
+            title = f"Epoch {epoch + 1}/{self.params['epochs']}"
+            self._bar = tqdm(total=self.params["steps"], desc=title, file=sys.stdout, leave=True)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Move the bar; its text at most ten times a second."""
+        if self._bar is None:
+            return
+        now = time.perf_counter()
+        if now - self._shown > 0.1:
+            self._shown = now
+            self._bar.update(batch + 1 - self._bar.n)
+            self._bar.set_postfix_str(_text(logs or {}))
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Finish the bar, or print the line."""
+        seconds = time.perf_counter() - self._start
+        if self._bar is not None:
+            self._bar.update(self.params["steps"] - self._bar.n)
+            self._bar.set_postfix_str(_text(logs or {}))
+            self._bar.close()
+            self._bar = None
+        elif self.verbose:
+            print(
+                f"Epoch {epoch + 1}/{self.params['epochs']} - {seconds:.1f}s - {_text(logs or {})}",
+                flush=True,
+            )
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Close a bar that an interrupt left open."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

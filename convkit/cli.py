@@ -1,0 +1,221 @@
+"""The command line: train, evaluate, predict, info, bench, download."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="convkit", description="Train convolutional networks on the CPU."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    train = commands.add_parser("train", help="train a named model on a dataset")
+    train.add_argument("dataset", nargs="?", default="digits", metavar="DATASET")
+    train.add_argument("--model", metavar="NAME", help="a named model (default: by dataset)")
+    train.add_argument("--epochs", type=_positive, metavar="N")
+    train.add_argument("--batch-size", type=_positive, metavar="N")
+    train.add_argument("--seed", type=int, default=0, metavar="N")
+    train.add_argument("--threads", type=_positive, metavar="N")
+    train.add_argument("--data-dir", metavar="DIR", help="where the dataset's files are")
+    train.add_argument("--save", metavar="FILE", help="write the weights (safetensors)")
+    train.add_argument("--json", metavar="FILE", help="write results as JSON")
+    train.add_argument("--plot", metavar="FILE", help="write a PNG of test images and predictions")
+
+    evaluate = commands.add_parser("evaluate", help="evaluate saved weights on a dataset")
+    evaluate.add_argument("dataset", metavar="DATASET")
+    evaluate.add_argument("--load", required=True, metavar="FILE")
+    evaluate.add_argument("--data-dir", metavar="DIR")
+
+    predict = commands.add_parser("predict", help="say what a picture shows")
+    predict.add_argument("file", metavar="FILE.png")
+    predict.add_argument("--load", required=True, metavar="FILE")
+
+    commands.add_parser("info", help="print version, CPU, instruction sets, threads")
+
+    bench = commands.add_parser("bench", help="measure the machine and a few kernels")
+    bench.add_argument("--seconds", type=float, default=0.3, metavar="S", help="per row")
+
+    download = commands.add_parser("download", help="fetch a dataset into the cache")
+    download.add_argument("dataset", metavar="DATASET")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value
+
+
+def _load(dataset: str, data_dir: str | None) -> tuple[Any, Any, list[str], float]:
+    """Return (train, test, class names, scale) with labels (N,) and images (N, H, W, C)."""
+    from convkit import datasets
+
+    info = datasets.info(dataset)
+    parts = []
+    for x, y in datasets.load(dataset, data_dir=data_dir):
+        parts.append((x if x.ndim == 4 else x[..., None], y.reshape(-1)))
+    scale = 1 / 16 if info.image_shape[0] == 8 else 1 / 255
+    return parts[0], parts[1], [str(name) for name in info.class_names], scale
+
+
+def _write_json(path: str, values: dict[str, Any]) -> None:
+    from convkit._files import atomic_write
+
+    with atomic_write(path) as file:
+        file.write((json.dumps(values, indent=2) + "\n").encode())
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    import convkit
+    from convkit import runtime, zoo
+    from convkit.saving import save_weights
+
+    if arguments.threads:
+        convkit.set_num_threads(arguments.threads)
+    dataset = arguments.dataset.replace("-", "_")
+    (x, y), (x_test, y_test), names, scale = _load(dataset, arguments.data_dir)
+    name = arguments.model or zoo.DEFAULTS[dataset]
+    recipe = zoo.recipe(name)
+    epochs, batch_size = arguments.epochs or recipe.epochs, arguments.batch_size or recipe.batch_size
+    convkit.set_seed(arguments.seed)
+    model = zoo.build(name, x.shape[1:], len(names), scale)
+    steps = epochs * -(-len(x) // batch_size)
+    model.compile(recipe.optimizer(steps), "sparse_categorical_crossentropy", ["accuracy"])
+    start = time.perf_counter()
+    history = model.fit(x, y, batch_size=batch_size, epochs=epochs)
+    seconds = time.perf_counter() - start
+    loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
+    rate = epochs * len(x) / seconds
+    print(
+        f"{name} on {dataset}: test accuracy {100 * accuracy:.2f} %, test loss {loss:.4f},"
+        f" trained in {seconds:.2f} s ({rate:,.0f} images/s, {convkit.get_num_threads()} threads,"
+        f" {runtime.active_isa()})"
+    )
+    if arguments.save:
+        save_weights(model, arguments.save, {"model": name, "dataset": dataset})
+        print(f"weights saved to {arguments.save}")
+    if arguments.plot:
+        from convkit.viz import save_predictions
+
+        shown = x_test[:24]
+        save_predictions(arguments.plot, shown, y_test[:24].tolist(), model.predict(shown), names)
+        print(f"picture saved to {arguments.plot}")
+    if arguments.json:
+        _write_json(
+            arguments.json,
+            {
+                **{"dataset": dataset, "model": name, "epochs": epochs, "batch_size": batch_size},
+                **{"threads": convkit.get_num_threads(), "isa": runtime.active_isa()},
+                **{"seed": arguments.seed, "train_seconds": seconds, "images_per_second": rate},
+                **{"test_accuracy": accuracy, "test_loss": loss, "history": history.history},
+            },
+        )
+    return 0
+
+
+def _restore(path: str) -> tuple[Any, str, list[str]]:
+    """Rebuild the model that `train --save` wrote; return it with its dataset and class names."""
+    from convkit import datasets, zoo
+    from convkit.saving import read_metadata
+
+    known = read_metadata(path)
+    if "model" not in known or "dataset" not in known:
+        raise ValueError(f"{path} was not written by `convkit train --save`")
+    info = datasets.info(known["dataset"])
+    shape = (*info.image_shape, 1)[:3]
+    scale = 1 / 16 if shape[0] == 8 else 1 / 255
+    model = zoo.build(known["model"], shape, len(info.class_names), scale)
+    model.load_weights(path)
+    return model, known["dataset"], [str(name) for name in info.class_names]
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    model, _, _ = _restore(arguments.load)
+    _, (x, y), _, _ = _load(arguments.dataset.replace("-", "_"), arguments.data_dir)
+    model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
+    loss, accuracy = model.evaluate(x, y, verbose=0)
+    print(f"test accuracy {100 * accuracy:.2f} %, test loss {loss:.4f} on {len(x)} images")
+    return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    model, _, names = _restore(arguments.load)
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ImportError("reading pictures needs pillow: pip install 'convkit[plot]'") from None
+    _, height, width, channels = model.input_shape
+    with Image.open(arguments.file) as picture:
+        small = picture.convert("L" if channels == 1 else "RGB").resize((width, height))
+    pixels = np.asarray(small, np.float32).reshape(1, height, width, channels)
+    if height == 8:
+        pixels = pixels * (16 / 255)
+    chances = model.predict(pixels)[0]
+    for k in np.argsort(-chances)[:3]:
+        print(f"{names[k]}: {100 * chances[k]:.1f} %")
+    return 0
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    import convkit
+
+    convkit.show_config()
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    import convkit
+    from convkit import _core
+    from convkit import functional as F  # noqa: N812
+
+    threads = convkit.get_num_threads()
+    peak = _core.peak_gflops(threads, arguments.seconds)
+    stream = _core.stream_gbs(threads, arguments.seconds)
+    print(f"{convkit.runtime.active_isa()}, {threads} threads")
+    print(f"FMA peak {peak:.0f} GFLOP/s, memory {stream:.1f} GB/s (read + written)")
+    generator = np.random.default_rng(0)
+    for h, c, k, size in ((28, 1, 32, 3), (32, 64, 64, 3), (16, 128, 128, 3), (14, 6, 16, 5)):
+        x = generator.standard_normal((32, h, h, c), np.float32)
+        w = generator.standard_normal((size, size, c, k), np.float32)
+        y = F.conv2d(x, w)
+        best, end = np.inf, time.perf_counter() + arguments.seconds
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            F.conv2d(x, w, out=y)
+            best = min(best, time.perf_counter() - start)
+        rate = 2 * y.size * size * size * c / best / 1e9
+        print(
+            f"conv2d {h}x{h}x{c} -> {k}, {size}x{size}, batch 32: {1e3 * best:.3f} ms,"
+            f" {rate:.0f} GFLOP/s ({100 * rate / peak:.0f} % of peak)"
+        )
+    return 0
+
+
+def _download(arguments: argparse.Namespace) -> int:
+    from convkit import datasets
+
+    print(datasets.download(arguments.dataset.replace("-", "_")))
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns 0, 1 for an error it can name (2, wrong usage, is argparse's)."""
+    arguments = _parser().parse_args(argv)
+    command = globals()[f"_{arguments.command}"]
+    try:
+        return command(arguments)
+    except (OSError, ValueError, ImportError) as error:
+        print(f"convkit: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("convkit: interrupted", file=sys.stderr)
+        return 1

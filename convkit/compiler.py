@@ -1,0 +1,217 @@
+"""Turn a graph into a program: rewrite its ops, place its tensors, fill the C structs.
+
+A program is one array of slots that the C code reads at each run; Python changes a few pointers in
+it to feed data. All tensors of all programs of a model lie in one workspace.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convkit import _core
+from convkit.graph import Graph, Tensor, Variable
+from convkit.ops.base import Op
+from convkit.ops.elementwise import GATHER, Gather
+from convkit.passes import optimize
+from convkit.placement import assign_storages, barriers, place, tensor_dtype, tensor_shape
+
+__all__ = ["Program", "Workspace", "compile"]
+
+
+class Workspace:
+    """Memory for the tensors of a model's programs, as large as the largest of them needs.
+
+    Programs share it: what one leaves there lasts until the next one runs.
+    """
+
+    def __init__(self) -> None:
+        self.memory: NDArray[np.uint8] = _core.aligned_empty(0)
+        self._programs: weakref.WeakSet[Program] = weakref.WeakSet()
+
+    @property
+    def nbytes(self) -> int:
+        """Return the size in bytes."""
+        return self.memory.nbytes
+
+    def _admit(self, program: Program) -> None:
+        """Make room for a program and point it at the memory."""
+        if program.workspace_bytes > self.nbytes:
+            self.memory = _core.aligned_empty(program.workspace_bytes)
+            for other in self._programs:
+                other._fill()
+        self._programs.add(program)
+        program._fill()
+
+
+class Program:
+    """A compiled graph for one batch size: feed it, run it, view what was fetched."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        ops: Sequence[Op],
+        fetch: Sequence[Tensor],
+        batch: int,
+        workspace: Workspace,
+    ) -> None:
+        self.batch = batch
+        self._graph = graph
+        self._workspace = workspace
+        self._fetch = frozenset(fetch)
+        block = [t for t in graph.gradient_block if any(t in op.outputs.values() for op in ops)]
+        self._storages = assign_storages(ops, [*fetch, *block], batch)
+        storages = self._storages
+        self.workspace_bytes = place(storages.values(), [storages[t] for t in block])
+        self._ops = [op for op in ops if op.kernel]
+        self._offsets = np.cumsum([0, *(op.slot_count for op in self._ops)])
+        # One slot more, so that a program without ops has an array to point to.
+        self._slots = np.zeros(self._offsets[-1] + 1, np.uint64)
+        self._inputs = {
+            op.outputs["y"]: (op, self._part(i))
+            for i, op in enumerate(self._ops)
+            if isinstance(op, Gather)
+        }
+        self._sources: dict[Tensor, tuple[NDArray[Any], NDArray[np.int64]]] = {}
+        self._checked: tuple[NDArray[np.int64], int] | None = None
+        written = [op.inputs[role].variable for op in self._ops for role in op.writes]
+        self._written: list[Variable] = [v for v in dict.fromkeys(written) if v is not None]
+        workspace._admit(self)
+        first_update = sum(not op.writes for op in self._ops)
+        self._core = _core.Program(
+            graph.dtype.itemsize,
+            np.array([_core.kernel_ids[op.kernel] for op in self._ops], np.int64),
+            self._offsets[:-1].astype(np.int64),
+            np.array(barriers(self._ops, storages), np.int64),
+            self._slots,
+            first_update,
+        )
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Return the inputs that must be fed: those of the graph that something needs."""
+        return tuple(self._inputs)
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Return the names of the kernels in the order in which they run."""
+        return tuple(op.kernel for op in self._ops)
+
+    def _part(self, i: int) -> NDArray[np.uint64]:
+        return self._slots[self._offsets[i] : self._offsets[i + 1]]
+
+    def _address(self, tensor: Tensor) -> int:
+        storage = self._storages[tensor]
+        if storage.variable is not None:
+            return storage.variable.value.ctypes.data
+        return self._workspace.memory.ctypes.data + storage.offset
+
+    def _fill(self) -> None:
+        """Write all structs; again when the workspace has moved."""
+        for i, op in enumerate(self._ops):
+            op.fill(self._part(i), self.batch, self._address, self._graph.dtype.itemsize)
+
+    def feed(self, tensor: Tensor, source: NDArray[Any], index: NDArray[np.int64]) -> None:
+        """Let an input take the rows source[index] at the next runs; both are kept, not copied.
+
+        source is (rows, ...) with the input's sizes, of any real dtype but float16 (int64 for an
+        int64 input); index is int64 of `batch` rows. Both are C-contiguous.
+
+        Raises TypeError and ValueError for arrays that do not fit.
+        """
+        if not isinstance(tensor.op, Gather) or tensor.graph is not self._graph:
+            raise ValueError(f"feed: tensor must be an input of the graph, got {tensor!r}")
+        if tensor not in self._inputs:
+            return  # nothing in this program depends on it
+        op, slots = self._inputs[tensor]
+        kind = op.source_type(source)
+        if source.shape[1:] != tensor.shape[1:] or not source.ndim:
+            raise ValueError(
+                f"feed: source of {tensor!r} must have shape (rows, *{tensor.shape[1:]}), got shape"
+                f" {source.shape}"
+            )
+        if not (source.flags.c_contiguous and source.flags.aligned and source.dtype.isnative):
+            raise ValueError(f"feed: source of {tensor!r} must be C-contiguous, aligned and native")
+        self._check_index(index, len(source))
+        GATHER.fill(
+            slots,
+            {
+                "x": source.ctypes.data,
+                "index": index.ctypes.data,
+                "source_type": kind,
+                "x_rows": len(source),
+            },
+        )
+        self._sources[tensor] = source, index
+
+    def _check_index(self, index: NDArray[np.int64], rows: int) -> None:
+        if self._checked is not None and self._checked[0] is index and self._checked[1] == rows:
+            return  # the same rows of another array
+        if index.dtype != np.int64 or index.shape != (self.batch,) or not index.flags.c_contiguous:
+            raise ValueError(
+                f"feed: index must be int64 of shape ({self.batch},) and contiguous, got dtype"
+                f" {index.dtype} and shape {index.shape}"
+            )
+        if index.min() < 0 or index.max() >= rows:
+            raise ValueError(
+                f"feed: index must lie in [0, {rows}), got values from {index.min()} to"
+                f" {index.max()}"
+            )
+        self._checked = index, rows
+
+    def run(self) -> None:
+        """Run the program once; it writes state wholly or not at all.
+
+        Raises RuntimeError unless all inputs were fed, KeyboardInterrupt (or what a signal handler
+        raised) when stopped before it wrote state, MemoryError.
+        """
+        if len(self._sources) < len(self._inputs):
+            missing = [t for t in self._inputs if t not in self._sources]
+            raise RuntimeError(f"run: all inputs must be fed first, missing {missing}")
+        self._checked = None  # the caller may write other rows into the same index
+        self._core.run()
+        for variable in self._written:
+            variable.version += 1
+
+    def view(self, tensor: Tensor) -> NDArray[Any]:
+        """Return a read-only view of a fetched tensor, valid until the workspace's next run.
+
+        Raises ValueError for a tensor that is not among those fetched.
+        """
+        if tensor not in self._fetch:
+            raise ValueError(f"view: tensor must be one of those fetched, got {tensor!r}")
+        if tensor.variable is not None:
+            return tensor.variable.view
+        dtype, shape = tensor_dtype(tensor), tensor_shape(tensor, self.batch)
+        offset = self._storages[tensor].offset
+        view: NDArray[Any] = np.ndarray(shape, dtype, self._workspace.memory, offset)
+        view.flags.writeable = False
+        return view
+
+
+def compile(
+    graph: Graph,
+    *,
+    batch: int,
+    fetch: Sequence[Tensor],
+    workspace: Workspace,
+    target_ops: Sequence[Op] | None = None,
+) -> Program:
+    """Compile a graph for a batch size; the graph stays as it is.
+
+    `fetch` are the tensors to view after a run. `target_ops` are the ops that write state and are
+    to be kept, all of the graph's if None.
+
+    Raises ValueError for tensors of another graph, or sizes that no memory can hold.
+    """
+    if batch < 1:
+        raise ValueError(f"compile: batch must be at least 1, got batch={batch}")
+    for tensor in fetch:
+        if tensor.graph is not graph:
+            raise ValueError(f"compile: fetch must hold tensors of the graph, got {tensor!r}")
+    ops = optimize(graph, frozenset(fetch), target_ops)
+    return Program(graph, ops, fetch, batch, workspace)

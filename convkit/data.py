@@ -1,0 +1,135 @@
+"""Turn what users pass (arrays, lists, frames, bools) into sources that programs read from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convkit.losses import Loss, check_class_numbers
+from convkit.ops.elementwise import SOURCE_TYPES
+
+Array = NDArray[Any]
+Shape = tuple[int | None, ...]
+
+
+def source(function: str, name: str, value: Any) -> Array:
+    """Return an array that programs can gather rows from: native, C-contiguous, a real type."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{function}: {name} must be a regular array; {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{function}: {name} must be an array of numbers, got dtype {array.dtype} and shape"
+            f" {array.shape}; images of different sizes must be resized first"
+        )
+    kind = array.dtype.newbyteorder("=")
+    if kind == np.dtype(bool):
+        kind = np.dtype(np.uint8)
+    if kind not in SOURCE_TYPES:  # float16, longdouble
+        kind = np.dtype(np.float32 if kind.itemsize < 4 else np.float64)
+    if array.dtype == np.dtype(bool) and array.flags.c_contiguous:
+        return array.view(np.uint8)
+    return np.require(array, kind, ("C_CONTIGUOUS", "ALIGNED"))
+
+
+def samples(function: str, x: Any, shape: Shape) -> Array:
+    """Return x as samples for a model input of `shape` (None, ...).
+
+    As in Keras, a last axis of one may be missing or too many.
+    """
+    array = source(function, "x", x)
+    wanted = tuple(shape[1:])
+    if array.ndim >= 1:
+        if array.shape[1:] == wanted:
+            return array
+        if (*array.shape[1:], 1) == wanted or array.shape[1:] == (*wanted, 1):
+            return array.reshape(len(array), *[size or 0 for size in wanted])
+    axes = ", ".join(str(size) for size in wanted)
+    hint = f"reshape with x.reshape(-1, {axes})"
+    if array.shape == wanted:
+        hint = "for one sample pass x[None]"
+    elif array.ndim == len(shape) and array.shape[1:] != wanted:
+        wrong = [
+            i + 1 for i, (a, b) in enumerate(zip(array.shape[1:], wanted, strict=True)) if a != b
+        ]
+        hint = f"axis {wrong[0]} is {array.shape[wrong[0]]}, not {wanted[wrong[0] - 1]}"
+    raise ValueError(
+        f"{function}: expected x of shape {(None, *wanted)}, got {array.shape}; {hint}"
+    )
+
+
+def labels(function: str, y: Any, loss: Loss, output: Shape, count: int) -> Array:
+    """Return labels as the loss reads them: int64 (N,), or rows of the output's shape."""
+    array = source(function, "y", y)
+    if array.ndim == 0 or len(array) != count:
+        raise ValueError(
+            f"{function}: x and y must have as many samples, got {count} and labels of shape"
+            f" {array.shape}"
+        )
+    classes = output[-1]
+    assert classes is not None
+    if loss.label_kind == "integer":
+        if array.ndim == 2 and array.shape[1] == 1:
+            array = array.reshape(-1)
+        if array.ndim != 1:
+            hint = (
+                "one-hot rows go with loss='categorical_crossentropy'"
+                if array.ndim == 2 and array.shape[1] == classes
+                else "pass one class number per sample"
+            )
+            raise ValueError(
+                f"{function}: {loss.name} needs class numbers of shape ({count},), got y of shape"
+                f" {array.shape}; {hint}"
+            )
+        if array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array)):
+            raise ValueError(f"{function}: {loss.name} needs whole class numbers, got fractions")
+        numbers = array.astype(np.int64)
+        check_class_numbers(function, numbers, classes)
+        return numbers
+    wanted = (count, *output[1:])
+    if array.shape == wanted:
+        return array
+    if loss.label_kind == "probabilities":
+        hint = (
+            "class numbers go with loss='sparse_categorical_crossentropy', or pass"
+            " convkit.utils.to_categorical(y)"
+            if array.ndim == 1 or array.shape[1:] == (1,)
+            else f"the model has {classes} outputs"
+        )
+        raise ValueError(
+            f"{function}: {loss.name} needs one-hot rows of shape {wanted}, got y of shape"
+            f" {array.shape}; {hint}"
+        )
+    if array.size == np.prod([size or 0 for size in wanted]):
+        return array.reshape([size or 0 for size in wanted])
+    raise ValueError(f"{function}: y must have shape {wanted}, got {array.shape}")
+
+
+def weights(
+    function: str, sample_weight: Any, class_weight: Any, y: Array, loss: Loss
+) -> Array | None:
+    """Return one weight per sample from both kinds of weights, or None."""
+    result = None
+    if sample_weight is not None:
+        result = source(function, "sample_weight", sample_weight).reshape(-1).astype(np.float64)
+        if len(result) != len(y):
+            raise ValueError(
+                f"{function}: sample_weight must have one number per sample, got {len(result)} for"
+                f" {len(y)} samples"
+            )
+    if class_weight is not None:
+        if loss.label_kind == "values":
+            raise ValueError(f"{function}: class_weight needs a loss on classes, not {loss.name}")
+        numbers = y if loss.label_kind == "integer" else y.argmax(axis=-1)
+        missing = set(np.unique(numbers).tolist()) - {int(k) for k in class_weight}
+        if missing:
+            raise ValueError(f"{function}: class_weight lacks the classes {sorted(missing)}")
+        table = np.ones(int(numbers.max(initial=0)) + 1)
+        for key, value in class_weight.items():
+            if int(key) < len(table):
+                table[int(key)] = value
+        result = table[numbers] if result is None else result * table[numbers]
+    return result

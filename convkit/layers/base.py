@@ -1,0 +1,243 @@
+"""The base of all layers, symbolic tensors, and Input.
+
+Calling a layer on a symbolic tensor records the call; a model replays the recorded calls into a graph
+of ops for each mode. Calling a layer on an array runs it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convkit import _check, initializers, runtime
+from convkit.graph import Tensor, Variable
+
+if TYPE_CHECKING:
+    from convkit.model import Model
+
+Shape = tuple[int | None, ...]
+
+_counts: dict[str, int] = {}
+
+
+def unique_name(kind: str) -> str:
+    """Return "conv2d", "conv2d_1", ... as Keras numbers its layers."""
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind)
+    name = re.sub(r"(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    name = name.replace("conv2_d", "conv2d").replace("pooling2_d", "pooling2d")
+    name = name.replace("padding2_d", "padding2d").replace("re_lu", "re_lu")
+    count = _counts.get(name, 0)
+    _counts[name] = count + 1
+    return f"{name}_{count}" if count else name
+
+
+class SymbolicTensor:
+    """The result of a recorded call: its shape, the layer that made it, and that layer's inputs."""
+
+    def __init__(
+        self, shape: Shape, dtype: str, layer: Layer | None, inputs: Sequence[SymbolicTensor]
+    ) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.layer = layer
+        self.inputs = list(inputs)
+        self.name = layer.name if layer else unique_name("InputLayer")
+
+    def __repr__(self) -> str:
+        return f"<SymbolicTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+
+def Input(  # noqa: N802 (Keras's name)
+    shape: Sequence[int] | None = None,
+    batch_size: int | None = None,
+    dtype: str | None = None,
+    name: str | None = None,
+) -> SymbolicTensor:
+    """Make the input of a model: `shape` is that of one sample, without the batch."""
+    if shape is None or isinstance(shape, int | str):
+        raise ValueError(f"Input: shape must be a tuple or list of ints, got shape={shape!r}")
+    sizes = tuple(_check.integer("Input", "shape", size) for size in shape)
+    tensor = SymbolicTensor((None, *sizes), dtype or "float32", None, [])
+    if name:
+        tensor.name = name
+    return tensor
+
+
+class Layer:
+    """What all layers do: hold variables, record calls, and emit ops when a model replays them.
+
+    A subclass defines `build(input_shape)` (makes variables), `call(x, training)` (emits ops on graph
+    tensors and returns the result) and `compute_output_shape(input_shape)`.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        dtype: str | None = None,
+        trainable: bool = True,
+        input_shape: Sequence[int] | None = None,
+        **unknown: Any,
+    ) -> None:
+        kind = type(self).__name__
+        if unknown:
+            import inspect
+
+            known: set[str] = set()
+            for cls in type(self).__mro__[:-1]:
+                known |= {p for p in inspect.signature(cls.__init__).parameters if p != "self"}
+            wrong = next(iter(unknown))
+            raise TypeError(
+                f"{kind}: unknown argument {wrong}={unknown[wrong]!r};"
+                f" {_check.suggestion(wrong, known - {'unknown', 'options'})}"
+            )
+        if dtype not in (None, "float32", "float64"):
+            raise ValueError(f"{kind}: dtype must be 'float32' or 'float64', got dtype={dtype!r}")
+        self.name = name or unique_name(kind)
+        self.dtype = dtype or "float32"
+        self.trainable = trainable
+        self.built = False
+        self.given_input_shape = None if input_shape is None else tuple(input_shape)
+        self.variables: list[Variable] = []
+        self._changes: list[bool] = []  # which of them training changes
+        self.input_shape: Any = None
+        self.output_shape: Any = None
+        self._alone: Model | None = None
+
+    # ---- what subclasses define ----------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        """Make variables for an input shape (None, ...)."""
+
+    def call(self, x: Any, training: bool) -> Tensor:
+        """Emit ops for graph tensors."""
+        raise TypeError(f"{type(self).__name__} must define call(x, training)")
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return the shape that call gives, (None, ...)."""
+        return input_shape
+
+    # ---- variables -----------------------------------------------------------------------------
+
+    def add_weight(
+        self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True
+    ) -> Variable:
+        """Make a variable of this layer."""
+        value = initializers.get(initializer)(tuple(shape), runtime.random_generator())
+        variable = Variable(f"{self.name}/{name}", value.astype(self.dtype), trainable)
+        self.variables.append(variable)
+        self._changes.append(trainable)
+        return variable
+
+    def set_trained_variables(self) -> None:
+        """Tell the variables whether training changes them, by this layer's `trainable`."""
+        for variable, changes in zip(self.variables, self._changes, strict=True):
+            variable.trainable = changes and self.trainable
+
+    @property
+    def weights(self) -> list[NDArray[Any]]:
+        """Read-only views of all variables."""
+        return [variable.view for variable in self.variables]
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The variables that training changes."""
+        return [
+            v
+            for v, changes in zip(self.variables, self._changes, strict=True)
+            if changes and self.trainable
+        ]
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Copy all variables: kernel, then bias, then what training does not change."""
+        return [variable.value.copy() for variable in self.variables]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set all variables from arrays of the same shapes, or none of them."""
+        arrays = [np.asarray(w) for w in weights]
+        shapes = [v.value.shape for v in self.variables]
+        if [a.shape for a in arrays] != shapes:
+            raise ValueError(
+                f"{self.name}: set_weights needs arrays of shapes {shapes}, got"
+                f" {[a.shape for a in arrays]}"
+            )
+        for variable, array in zip(self.variables, arrays, strict=True):
+            variable.assign(array)
+
+    def count_params(self) -> int:
+        """Return the number of values in all variables."""
+        return sum(variable.value.size for variable in self.variables)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return name, dtype and trainable; subclasses add their arguments."""
+        return {"name": self.name, "dtype": self.dtype, "trainable": self.trainable}
+
+    # ---- calls -----------------------------------------------------------------------------------
+
+    def ensure_built(self, shape: Any) -> None:
+        """Make the variables at the first call; later inputs must fit them."""
+        if not self.built:
+            self.build(shape)
+            self.input_shape = shape
+            self.output_shape = self.compute_output_shape(shape)
+            self.built = True
+
+    def __call__(self, inputs: Any, training: bool = False) -> Any:
+        """Record a call on symbolic tensors, or run the layer on arrays."""
+        many = isinstance(inputs, list | tuple)
+        tensors = list(inputs) if many else [inputs]
+        if tensors and all(isinstance(t, SymbolicTensor) for t in tensors):
+            shapes = [t.shape for t in tensors]
+            shape = shapes if many else shapes[0]
+            self.ensure_built(shape)
+            return SymbolicTensor(self.compute_output_shape(shape), self.dtype, self, tensors)
+        return self._run(inputs, training)
+
+    def _run(self, inputs: Any, training: bool) -> NDArray[Any]:
+        from convkit.model import Model
+
+        if isinstance(inputs, list | tuple) and isinstance(self, MergingLayer):
+            raise TypeError(f"{self.name}: call it on symbolic tensors, inside of a Model")
+        x = np.asarray(inputs)
+        if self._alone is None or self._alone.input_shape[1:] != x.shape[1:]:
+            tensor = Input(x.shape[1:], dtype=self.dtype)
+            self._alone = Model(tensor, self(tensor))
+        return self._alone(x, training=training)
+
+
+class MergingLayer(Layer):
+    """A layer of several inputs."""
+
+
+def variable_property(attribute: str) -> Callable[[Layer], Any]:
+    """Make a property that shows the variable `_attribute` read-only."""
+
+    def show(self: Layer) -> Any:
+        variable = getattr(self, "_" + attribute, None)
+        return None if variable is None else variable.view
+
+    show.__doc__ = (
+        f"A read-only view of {attribute}, None before it is built or where there is none."
+    )
+    return property(show)  # type: ignore[return-value]
+
+
+def check_rank(layer: Layer, shape: Any, rank: int, axes: str, hint: str) -> None:
+    """Raise ValueError unless an input shape has `rank` axes."""
+    if isinstance(shape, list) or len(shape) != rank:
+        raise ValueError(
+            f"{type(layer).__name__} {layer.name!r}: expected input {axes}, got shape {shape}; {hint}"
+        )
+
+
+def check_data_format(layer: str, data_format: str | None) -> None:
+    """Accept only the one layout."""
+    if data_format not in (None, "channels_last"):
+        raise ValueError(
+            f"{layer}: arrays are (N, H, W, C), got data_format={data_format!r}; use"
+            " x.transpose(0, 2, 3, 1)"
+        )

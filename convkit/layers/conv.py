@@ -1,0 +1,175 @@
+"""Convolution layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convkit import _check, ops
+from convkit.graph import Tensor, Variable
+from convkit.layers.activation import apply, check_activation
+from convkit.layers.base import Layer, Shape, check_data_format, check_rank, variable_property
+
+HINT = "add the channel axis with x.reshape(-1, H, W, 1) or Reshape((H, W, C))"
+
+
+class Conv2D(Layer):
+    """Convolve images with learned filters: one filter makes one feature map.
+
+    Input shape:  (batch, height, width, channels)
+    Output shape: (batch, out_height, out_width, filters), out = (in - kernel) // strides + 1 for
+    padding="valid", ceil(in / strides) for "same". The kernel is (KH, KW, channels / groups, filters).
+    """
+
+    kernel = variable_property("kernel")
+    bias = variable_property("bias")
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = (1, 1),
+        padding: Any = "valid",
+        data_format: str | None = None,
+        dilation_rate: Any = (1, 1),
+        groups: int = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        kind = type(self).__name__
+        check_data_format(kind, data_format)
+        self.filters = _check.integer(kind, "filters", filters)
+        self.kernel_size = _check.pair(kind, "kernel_size", kernel_size)
+        self.strides = _check.pair(kind, "strides", strides)
+        self.padding = _check.explicit_padding(
+            kind, padding.lower() if isinstance(padding, str) else padding
+        )
+        self.dilation_rate = _check.pair(kind, "dilation_rate", dilation_rate)
+        self.groups = _check.integer(kind, "groups", groups)
+        if self.filters % self.groups:
+            raise ValueError(
+                f"{kind}: groups must divide filters, got groups={groups} and filters={filters}"
+            )
+        self.activation = check_activation(kind, activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
+        self._kernel: Variable | None = None
+        self._bias: Variable | None = None
+
+    def _geometry(self, shape: Shape) -> dict[str, int]:
+        channels = shape[-1]
+        assert channels is not None
+        if channels % self.groups:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: groups={self.groups} must divide the"
+                f" {channels} channels of the input {shape}"
+            )
+        w_shape = (*self.kernel_size, channels // self.groups, self.filters)
+        return _check.conv2d_geometry(
+            f"{type(self).__name__} {self.name!r}",
+            (1, *[size or 0 for size in shape[1:]]),
+            w_shape,
+            self.strides,
+            self.padding,
+            self.dilation_rate,
+            self.groups,
+        )
+
+    def build(self, input_shape: Any) -> None:
+        """Make kernel and bias."""
+        check_rank(self, input_shape, 4, "(batch, height, width, channels)", HINT)
+        self._geometry(input_shape)
+        shape = (*self.kernel_size, input_shape[-1] // self.groups, self.filters)
+        self._kernel = self.add_weight("kernel", shape, self.kernel_initializer)
+        if self.use_bias:
+            self._bias = self.add_weight("bias", (self.filters,), self.bias_initializer)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return (None, out_height, out_width, filters)."""
+        sizes = self._geometry(input_shape)
+        return (input_shape[0], sizes["oh"], sizes["ow"], sizes["k"])
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """Emit convolution and activation."""
+        assert self._kernel is not None
+        y = ops.conv2d(
+            x,
+            x.graph.variable(self._kernel),
+            x.graph.variable(self._bias) if self._bias else None,
+            strides=self.strides,
+            padding=self.padding,
+            dilation=self.dilation_rate,
+            groups=self.groups,
+        )
+        return apply(y, self.activation)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {
+            **super().get_config(),
+            **{"filters": self.filters, "kernel_size": self.kernel_size, "strides": self.strides},
+            **{"padding": self.padding, "dilation_rate": self.dilation_rate},
+            **{"groups": self.groups, "activation": self.activation, "use_bias": self.use_bias},
+        }
+
+
+class DepthwiseConv2D(Conv2D):
+    """Convolve each channel with filters of its own, depth_multiplier of them.
+
+    Input shape:  (batch, height, width, channels)
+    Output shape: (batch, out_height, out_width, channels * depth_multiplier). The kernel is
+    (KH, KW, 1, channels * depth_multiplier).
+    """
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        strides: Any = (1, 1),
+        padding: Any = "valid",
+        depth_multiplier: int = 1,
+        data_format: str | None = None,
+        dilation_rate: Any = (1, 1),
+        activation: Any = None,
+        use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            *(
+                1,
+                kernel_size,
+                strides,
+                padding,
+                data_format,
+                dilation_rate,
+                1,
+                activation,
+                use_bias,
+            ),
+            *(depthwise_initializer, bias_initializer),
+            **options,
+        )
+        self.depth_multiplier = _check.integer(
+            "DepthwiseConv2D", "depth_multiplier", depth_multiplier
+        )
+
+    def build(self, input_shape: Any) -> None:
+        """Make kernel and bias."""
+        check_rank(self, input_shape, 4, "(batch, height, width, channels)", HINT)
+        self._set_channels(input_shape)
+        super().build(input_shape)
+
+    def _set_channels(self, input_shape: Shape) -> None:
+        channels = input_shape[-1]
+        assert channels is not None
+        self.groups, self.filters = channels, channels * self.depth_multiplier
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return (None, out_height, out_width, channels * depth_multiplier)."""
+        self._set_channels(input_shape)
+        return super().compute_output_shape(input_shape)

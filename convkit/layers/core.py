@@ -1,0 +1,199 @@
+"""Dense layers, dropout, and layers that change shapes or ranges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from convkit import _check, ops, runtime
+from convkit.graph import Tensor, Variable
+from convkit.layers.activation import apply, check_activation
+from convkit.layers.base import Layer, Shape, check_data_format, check_rank, variable_property
+from convkit.layers.conv import HINT
+
+
+class Dense(Layer):
+    """activation(x kernel + bias) over the last axis.
+
+    Input shape:  (batch, ..., features). Output shape: (batch, ..., units).
+    """
+
+    kernel = variable_property("kernel")
+    bias = variable_property("bias")
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.units = _check.integer("Dense", "units", units)
+        self.activation = check_activation("Dense", activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
+        self._kernel: Variable | None = None
+        self._bias: Variable | None = None
+
+    def build(self, input_shape: Any) -> None:
+        """Make kernel and bias."""
+        if isinstance(input_shape, list) or len(input_shape) < 2:
+            raise ValueError(
+                f"Dense {self.name!r}: expected input (batch, ..., features), got shape {input_shape}"
+            )
+        self._kernel = self.add_weight(
+            "kernel", (input_shape[-1], self.units), self.kernel_initializer
+        )
+        if self.use_bias:
+            self._bias = self.add_weight("bias", (self.units,), self.bias_initializer)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return (None, ..., units)."""
+        if self._kernel is not None and input_shape[-1] != self._kernel.value.shape[0]:
+            raise ValueError(
+                f"Dense {self.name!r}: expected {self._kernel.value.shape[0]} features, got shape"
+                f" {input_shape}"
+            )
+        return (*input_shape[:-1], self.units)
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """Emit the product and the activation."""
+        assert self._kernel is not None
+        bias = x.graph.variable(self._bias) if self._bias else None
+        return apply(ops.dense(x, x.graph.variable(self._kernel), bias), self.activation)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {
+            **super().get_config(),
+            **{"units": self.units, "activation": self.activation, "use_bias": self.use_bias},
+        }
+
+
+class Flatten(Layer):
+    """Make each sample one row of numbers. (batch, ...) -> (batch, product)."""
+
+    def __init__(self, data_format: str | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        check_data_format("Flatten", data_format)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return (None, product)."""
+        return (input_shape[0], math.prod(input_shape[1:]))
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """Emit a view."""
+        return ops.reshape(x, (None, -1))
+
+
+class Reshape(Layer):
+    """Give each sample another shape; one size may be -1."""
+
+    def __init__(self, target_shape: Sequence[int], **options: Any) -> None:
+        super().__init__(**options)
+        self.target_shape = tuple(target_shape)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return (None, *target_shape) with -1 resolved."""
+        rest, target = math.prod(input_shape[1:]), list(self.target_shape)
+        known = math.prod(size for size in target if size != -1)
+        if target.count(-1) > 1 or known < 1 or (rest % known if -1 in target else rest != known):
+            raise ValueError(
+                f"Reshape {self.name!r}: target_shape={self.target_shape} must hold the {rest} values"
+                f" of a sample of shape {input_shape[1:]}"
+            )
+        if -1 in target:
+            target[target.index(-1)] = rest // known
+        return (input_shape[0], *target)
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """Emit a view."""
+        return ops.reshape(x, self.compute_output_shape(x.shape))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {**super().get_config(), "target_shape": self.target_shape}
+
+
+class Dropout(Layer):
+    """In training, set a share `rate` of the values to 0 and scale the rest by 1 / (1 - rate).
+
+    The mask is a function of (seed, layer, step, element). Source: Srivastava et al., 2014.
+    """
+
+    def __init__(
+        self, rate: float, noise_shape: Any = None, seed: int | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.rate = _check.number("Dropout", "rate", rate)
+        if not 0 <= self.rate < 1:
+            raise ValueError(f"Dropout: rate must lie in [0, 1), got rate={rate!r}")
+        if noise_shape is not None:
+            raise ValueError(f"Dropout: noise_shape is not supported, got {noise_shape!r}")
+        self.seed = (
+            runtime.next_seed() if seed is None else _check.integer("Dropout", "seed", seed, 0)
+        )
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """Emit dropout in training, else nothing."""
+        if not training or self.rate == 0:
+            return x
+        step = x.graph.step
+        assert step is not None
+        # The place in the graph tells layers (and calls of a shared layer) of one seed apart.
+        stream = len(x.graph.ops)
+        return ops.dropout(x, self.rate, seed=self.seed, stream=stream, step=step)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+class Rescaling(Layer):
+    """x * scale + offset, for instance Rescaling(1 / 255) on images of 0..255."""
+
+    def __init__(self, scale: float, offset: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.scale = _check.number("Rescaling", "scale", scale)
+        self.offset = _check.number("Rescaling", "offset", offset)
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """Emit the affine map."""
+        return ops.affine(x, self.scale, self.offset)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {**super().get_config(), "scale": self.scale, "offset": self.offset}
+
+
+class ZeroPadding2D(Layer):
+    """Put zeros around the rows and columns: an int, (rows, columns), or ((t, b), (l, r))."""
+
+    def __init__(
+        self, padding: Any = (1, 1), data_format: str | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        check_data_format("ZeroPadding2D", data_format)
+        form = _check.explicit_padding("ZeroPadding2D", padding)
+        if isinstance(form, str):
+            raise ValueError(f"ZeroPadding2D: padding must be numbers, got padding={padding!r}")
+        self.padding = form
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return (None, height + top + bottom, width + left + right, channels)."""
+        check_rank(self, input_shape, 4, "(batch, height, width, channels)", HINT)
+        n, h, w, c = input_shape
+        return (n, h + sum(self.padding[0]), w + sum(self.padding[1]), c)
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """Emit the padding."""
+        return ops.zero_pad2d(x, self.padding)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {**super().get_config(), "padding": self.padding}

@@ -1,0 +1,6 @@
+"""Keras's name for where models are."""
+
+from convkit.model import Model as Model
+from convkit.model import Sequential as Sequential
+
+__all__ = ["Model", "Sequential"]

@@ -1,0 +1,96 @@
+"""Convolution and its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from convkit import _check, runtime
+from convkit.ops.base import Op, Struct, check_rank, check_real, check_shape, emit, one_sample
+
+if TYPE_CHECKING:
+    from convkit.graph import Tensor
+
+CONV2D = Struct(
+    "ck_conv2d",
+    "y z dx dw db x w b dy",
+    "n ih iw c oh ow k kh kw stride_h stride_w dilation_h dilation_w pad_top pad_left groups"
+    " activation algorithm",
+    "alpha",
+)
+
+
+def algorithm_number() -> int:
+    """Return the chosen algorithm as enum ck_conv_algorithm counts it."""
+    return ("auto", "direct").index(runtime.get_algorithm())
+
+
+class _Conv2D(Op):
+    struct = CONV2D
+
+    def clone(self) -> Op:
+        """Return a copy for one program, with the algorithm that is chosen now.
+
+        It stays when the program is filled again: scratch was sized for it.
+        """
+        twin = super().clone()
+        twin.numbers["algorithm"] = algorithm_number()
+        return twin
+
+
+class Conv2DForward(_Conv2D):
+    """y = activation(z), z = conv(x, w) + b."""
+
+    kernel = "conv2d_forward"
+    fuses_activation = True
+    keeps_z = True
+
+    def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
+        """Emit dw and db in one op, dx in another, as far as they are needed."""
+        x, w = self.inputs["x"], self.inputs["w"]
+        result: dict[str, Tensor] = {}
+        wanted = {"d" + role: self.inputs[role].shape for role in ("w", "b") if role in needs}
+        if wanted:
+            op = Conv2DBackwardWeights({"x": x, "dy": dy["y"]}, self.numbers, self.per_sample)
+            result |= {role[1:]: tensor for role, tensor in emit(op, **wanted).items()}
+        if "x" in needs:
+            data = Conv2DBackwardData({"dy": dy["y"], "w": w}, self.numbers, self.per_sample)
+            result["x"] = emit(data, dx=x.shape)["dx"]
+        return result
+
+
+class Conv2DBackwardData(_Conv2D):
+    """dx from dy and w."""
+
+    kernel = "conv2d_backward_data"
+
+
+class Conv2DBackwardWeights(_Conv2D):
+    """dw and db from x and dy."""
+
+    kernel = "conv2d_backward_weights"
+    optional = frozenset({"dw", "db"})
+
+
+def conv2d(
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None = None,
+    *,
+    strides: Any = 1,
+    padding: Any = "valid",
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Emit a convolution; see convkit.functional.conv2d. Depthwise is groups = channels."""
+    function = "conv2d"
+    check_real(function, x=x, w=w, b=b)
+    check_rank(function, "x", x, 4, "(N, H, W, C)")
+    check_rank(function, "w", w, 4, "(KH, KW, C/groups, K)")
+    sizes = _check.conv2d_geometry(
+        function, one_sample(x.shape), one_sample(w.shape), strides, padding, dilation, groups
+    )
+    check_shape(function, "b", b, (sizes["k"],))
+    del sizes["n"]
+    op = Conv2DForward({"x": x, "w": w, "b": b}, sizes, {"n": 1})
+    return emit(op, y=(x.shape[0], sizes["oh"], sizes["ow"], sizes["k"]))["y"]

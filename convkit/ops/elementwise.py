@@ -1,0 +1,267 @@
+"""Ops that move or combine elements: gather, add, affine, dropout, copies, padding, views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from convkit import _check
+from convkit.ops.base import Op, Struct, View, check_rank, check_real, emit, product, sized
+
+if TYPE_CHECKING:
+    from convkit.graph import Tensor
+
+GATHER = Struct("ck_gather", "y x index", "n cols source_type x_rows")
+ADD = Struct("ck_add", "y a b", "count activation", "alpha")
+AFFINE = Struct("ck_affine", "y x", "count", "scale offset")
+DROPOUT = Struct("ck_dropout", "y x step", "count seed stream", "rate")
+COPY = Struct("ck_copy", "y x", "n0 n1 n2 n3 y0 y1 y2 x0 x1 x2")
+FILL = Struct("ck_fill", "y", "count", "value")
+
+# In the order of enum ck_source_type.
+_INTEGERS = ("uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+SOURCE_TYPES = {np.dtype(name): i for i, name in enumerate((*_INTEGERS, "float32", "float64"))}
+SOURCE_TYPES[np.dtype(bool)] = SOURCE_TYPES[np.dtype("uint8")]
+
+
+# ---- gather --------------------------------------------------------------------------------------
+
+
+class Gather(Op):
+    """y[i] = x[index[i]], converted to the float type: how data enter a program."""
+
+    kernel = "gather"
+    struct = GATHER
+
+    @classmethod
+    def of(cls, shape: tuple[int | None, ...], dtype: str, itemsize: int) -> Gather:
+        """Make the op of an input; int64 rows are moved as the float-sized words in them."""
+        words = 8 // itemsize if dtype == "int64" else 1
+        return cls({}, {"cols": product(shape) * words}, {"n": 1})
+
+    def source_type(self, source: np.ndarray[Any, Any]) -> int:
+        """Return the struct's number of a source array's dtype. Raises TypeError for others."""
+        y = self.outputs["y"]
+        if y.dtype == "int64":
+            if source.dtype != np.int64:
+                raise TypeError(f"feed: source of {y!r} must be int64, got dtype {source.dtype}")
+            # A float kernel copies such words unchanged: it moves them and computes nothing.
+            return SOURCE_TYPES[y.graph.dtype]
+        if source.dtype not in SOURCE_TYPES:
+            raise TypeError(
+                f"feed: source of {y!r} must be bool, 8- to 64-bit integers, float32 or float64,"
+                f" got dtype {source.dtype}"
+            )
+        return SOURCE_TYPES[source.dtype]
+
+
+# ---- add, affine ---------------------------------------------------------------------------------
+
+
+class Add(Op):
+    """y = activation(a + b)."""
+
+    kernel = "add"
+    struct = ADD
+    in_place = (("y", "a"), ("y", "b"))
+    fuses_activation = True
+
+    def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
+        """Pass dy to both sides."""
+        return {role: dy["y"] for role in sorted(needs)}
+
+
+def add(a: Tensor, b: Tensor) -> Tensor:
+    """Emit a + b of two tensors of one shape."""
+    check_real("add", a=a, b=b)
+    if a.shape != b.shape:
+        raise ValueError(f"add: a and b must have one shape, got {a.shape} and {b.shape}")
+    return emit(Add({"a": a, "b": b}, **sized(count=a.shape)), y=a.shape)["y"]
+
+
+class Affine(Op):
+    """y = x * scale + offset."""
+
+    kernel = "affine"
+    struct = AFFINE
+    in_place = (("y", "x"),)
+
+    def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
+        """Compute dx = dy * scale."""
+        return {"x": affine(dy["y"], self.numbers["scale"], 0.0)}
+
+
+def affine(x: Tensor, scale: float, offset: float) -> Tensor:
+    """Emit x * scale + offset with two numbers."""
+    check_real("affine", x=x)
+    op = Affine({"x": x}, **sized(count=x.shape))
+    op.numbers["scale"] = _check.number("affine", "scale", scale)
+    op.numbers["offset"] = _check.number("affine", "offset", offset)
+    return emit(op, y=x.shape)["y"]
+
+
+# ---- dropout -------------------------------------------------------------------------------------
+
+
+class Dropout(Op):
+    """y = x / (1 - rate) where kept, else 0; the mask is a function of seed, stream and step."""
+
+    kernel = "dropout"
+    struct = DROPOUT
+    in_place = (("y", "x"),)
+
+    def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
+        """Drop the same elements of dy."""
+        return {"x": self._of(dy["y"])}
+
+    def _of(self, x: Tensor) -> Tensor:
+        twin = Dropout({"x": x, "step": self.inputs["step"]}, self.numbers, self.per_sample)
+        return emit(twin, y=x.shape)["y"]
+
+
+def dropout(x: Tensor, rate: float, *, seed: int, stream: int, step: Tensor) -> Tensor:
+    """Emit dropout; `step` is the tensor of a uint64 counter variable, `stream` tells layers apart.
+
+    Source: Srivastava et al., 2014 (scaled at training time).
+    """
+    check_real("dropout", x=x)
+    rate = _check.number("dropout", "rate", rate)
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout: rate must lie in [0, 1), got rate={rate!r}")
+    if step.dtype != "uint64":
+        raise TypeError(f"dropout: step must be the tensor of a uint64 variable, got {step!r}")
+    if rate == 0:
+        return x
+    op = Dropout({"x": x, "step": step}, **sized(count=x.shape))
+    op.numbers |= {
+        "rate": rate,
+        "seed": _check.integer("dropout", "seed", seed, 0, _check.MAX_PRODUCT),
+        "stream": _check.integer("dropout", "stream", stream, 0, _check.MAX_PRODUCT),
+    }
+    return emit(op, y=x.shape)["y"]
+
+
+# ---- copies: concatenation and padding -----------------------------------------------------------
+
+
+class Fill(Op):
+    """y = value everywhere."""
+
+    kernel = "fill"
+    struct = FILL
+
+
+class Copy(Op):
+    """Copy a block of x to a block of y; what else y holds comes from `into`.
+
+    The blocks of ops that copy into one tensor do not overlap, so each leaves the gradient of the
+    others' blocks alone.
+    """
+
+    kernel = "copy"
+    struct = COPY
+    aliases: ClassVar[Mapping[str, str]] = {"y": "into"}
+
+    def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
+        """Cut dx out of dy."""
+        result = {}
+        if "x" in needs:
+            x = self.inputs["x"]
+            numbers = dict(self.numbers)
+            for axis in "012":
+                numbers[f"y{axis}"], numbers[f"x{axis}"] = numbers[f"x{axis}"], numbers[f"y{axis}"]
+            cut = Copy({"x": dy["y"]}, numbers, self.per_sample, {"x": self.offsets.get("y", 0)})
+            result["x"] = emit(cut, y=x.shape)["y"]
+        if "into" in needs:
+            result["into"] = dy["y"]
+        return result
+
+
+_STRIDES = ("y0", "y1", "y2", "x0", "x1", "x2")
+
+
+def concatenate(tensors: Sequence[Tensor], axis: int = -1) -> Tensor:
+    """Emit the concatenation of tensors along an axis that is not the batch."""
+    function = "concatenate"
+    if not tensors:
+        raise ValueError(f"{function}: tensors must not be empty")
+    first = tensors[0]
+    rank = len(first.shape)
+    check_real(function, **{f"tensors[{i}]": t for i, t in enumerate(tensors)})
+    axis = _check.integer(function, "axis", axis, -rank, rank - 1)
+    axis %= rank
+    if axis == 0:
+        raise ValueError(f"{function}: axis must not be the batch, got axis=0")
+    for t in tensors:
+        if (*t.shape[:axis], *t.shape[axis + 1 :]) != (
+            *first.shape[:axis],
+            *first.shape[axis + 1 :],
+        ):
+            raise ValueError(
+                f"{function}: shapes must agree but for axis {axis}, got"
+                f" {', '.join(str(t.shape) for t in tensors)}"
+            )
+    size = sum(product(t.shape[axis : axis + 1]) for t in tensors)
+    shape = (*first.shape[:axis], size, *first.shape[axis + 1 :])
+    row, offset = product(shape[axis:]), 0
+    y: Tensor | None = None
+    for x in tensors:
+        run = product(x.shape[axis:])
+        op = Copy({"x": x, "into": y}, **sized(n2=first.shape[:axis]), offsets={"y": offset})
+        op.numbers |= dict.fromkeys(_STRIDES, 0) | {
+            "n0": 1,
+            "n1": 1,
+            "n3": run,
+            "y2": row,
+            "x2": run,
+        }
+        y = emit(op, y=shape)["y"]
+        offset += run
+    assert y is not None
+    return y
+
+
+def zero_pad2d(x: Tensor, padding: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
+    """Emit images with rows and columns of zeros around them: ((top, bottom), (left, right))."""
+    function = "zero_pad2d"
+    check_real(function, x=x)
+    check_rank(function, "x", x, 4, "(N, H, W, C)")
+    form = _check.explicit_padding(function, padding)
+    if isinstance(form, str):
+        raise ValueError(
+            f"{function}: padding must be ((top, bottom), (left, right)), got {form!r}"
+        )
+    (top, bottom), (left, right) = form
+    n, h, w, c = x.shape
+    assert h is not None and w is not None and c is not None
+    shape = (n, h + top + bottom, w + left + right, c)
+    row, image = shape[2] * c, shape[1] * shape[2] * c
+    # Fill needs a tensor to find its graph by, but reads none.
+    zeros = x.graph.emit(Fill({}, {"value": 0.0}, {"count": image}), {"y": shape})["y"]
+    op = Copy({"x": x, "into": zeros}, **sized(n0=(n,)), offsets={"y": top * row + left * c})
+    op.numbers |= dict.fromkeys(_STRIDES, 0) | {"n1": h, "n2": 1, "n3": w * c}
+    op.numbers |= {"y0": image, "y1": row, "x0": h * w * c, "x1": w * c}
+    return emit(op, y=shape)["y"]
+
+
+# ---- views ---------------------------------------------------------------------------------------
+
+
+def reshape(x: Tensor, shape: Sequence[int | None]) -> Tensor:
+    """Emit a view of x with other sizes; the first is the batch, None; one other may be -1."""
+    function = "reshape"
+    if isinstance(shape, str) or not isinstance(shape, Sequence) or tuple(shape[:1]) != (None,):
+        raise ValueError(f"{function}: shape must be (None, sizes...), got shape={shape!r}")
+    sizes = [_check.integer(function, "shape", size, -1) for size in shape[1:]]
+    total = product(x.shape[1:])
+    if sizes.count(-1) == 1:
+        known = -product(sizes)
+        sizes[sizes.index(-1)] = total // known if known > 0 else 0
+    if product(sizes) != total or min(sizes, default=1) < 1:
+        raise ValueError(
+            f"{function}: shape must hold as many values per sample as x, got"
+            f" shape={tuple(shape)!r} for x of shape {x.shape}"
+        )
+    return emit(View({"x": x}), y=((x.shape[0], *sizes), x.dtype))["y"]

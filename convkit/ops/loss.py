@@ -1,0 +1,112 @@
+"""Mean losses of a batch; a loss op computes its gradient along with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from convkit import _check
+from convkit.ops.base import Op, Struct, check_rank, check_real, check_shape, emit, sized
+from convkit.ops.softmax import SoftmaxForward
+
+if TYPE_CHECKING:
+    from convkit.graph import Tensor
+
+CROSS_ENTROPY = Struct(
+    "ck_cross_entropy",
+    "loss mean_loss probabilities dx x labels weights",
+    "n classes label_kind from_logits",
+    "label_smoothing",
+)
+MEAN_SQUARED_ERROR = Struct("ck_mean_squared_error", "loss mean_loss dx x target weights", "n cols")
+
+
+class _Loss(Op):
+    is_loss = True
+
+    def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
+        """Return dx of the mean loss, by itself: a mean loss is where gradients start."""
+        if needs != {"x"}:
+            raise ValueError("gradients: labels, targets and weights must not depend on variables")
+        return {"x": self.outputs["dx"]}
+
+    def mean_loss(self) -> Tensor:
+        """Emit the op; return its mean loss, which carries the losses of the single samples."""
+        x = self.inputs["x"]
+        losses = {"mean_loss": ((1,), "float64"), "loss": x.shape[:1], "dx": x.shape}
+        outputs = emit(self, **losses)
+        outputs["mean_loss"].per_sample = outputs["loss"]
+        return outputs["mean_loss"]
+
+
+class CrossEntropy(_Loss):
+    """Cross-entropy of softmax(x), or of probabilities x, with labels.
+
+    The compiler makes a softmax of the same x an output of this op, `probabilities`.
+    """
+
+    kernel = "cross_entropy"
+    struct = CROSS_ENTROPY
+    in_place = (("dx", "x"),)
+    optional = frozenset({"mean_loss", "loss", "probabilities", "dx"})
+
+
+class MeanSquaredError(_Loss):
+    """Mean of (x - target)^2."""
+
+    kernel = "mean_squared_error"
+    struct = MEAN_SQUARED_ERROR
+    in_place = (("dx", "x"), ("dx", "target"))
+    optional = frozenset({"mean_loss", "loss", "dx"})
+
+
+def softmax_cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    weights: Tensor | None = None,
+    *,
+    label_smoothing: float = 0.0,
+    from_logits: bool = True,
+) -> Tensor:
+    """Emit the mean cross-entropy of (N, K) logits, or of probabilities if not from_logits.
+
+    labels are int64 class numbers (N,) or probabilities (N, K), weights (N,). Probabilities that a
+    softmax computed are taken as the logits behind it, without clipping; others are normalized and
+    clipped as Keras does. `per_sample` of the result holds the losses before weighting.
+    """
+    function = "softmax_cross_entropy"
+    check_real(function, logits=logits, weights=weights)
+    check_rank(function, "logits", logits, 2, "(N, K)")
+    if not from_logits and isinstance(logits.op, SoftmaxForward):
+        logits, from_logits = logits.op.inputs["x"], True
+    smoothing = _check.number(function, "label_smoothing", label_smoothing)
+    if not 0 <= smoothing <= 1:
+        raise ValueError(
+            f"{function}: label_smoothing must lie in [0, 1], got label_smoothing={smoothing!r}"
+        )
+    integers = labels.dtype == "int64"
+    if integers:
+        check_shape(function, "labels", labels, logits.shape[:1])
+    else:
+        check_real(function, labels=labels)
+        check_shape(function, "labels", labels, logits.shape)
+    check_shape(function, "weights", weights, logits.shape[:1])
+    inputs = {"x": logits, "labels": labels, "weights": weights}
+    op = CrossEntropy(inputs, **sized(n=logits.shape[:1], classes=logits.shape[1:]))
+    op.numbers |= {
+        "label_kind": 0 if integers else 1,
+        "from_logits": int(from_logits),
+        "label_smoothing": smoothing,
+    }
+    return op.mean_loss()
+
+
+def mean_squared_error(pred: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Emit the mean over samples of the mean of (pred - target)^2 over all other axes."""
+    function = "mean_squared_error"
+    check_real(function, pred=pred, target=target, weights=weights)
+    check_shape(function, "target", target, pred.shape)
+    check_shape(function, "weights", weights, pred.shape[:1])
+    inputs = {"x": pred, "target": target, "weights": weights}
+    op = MeanSquaredError(inputs, **sized(n=pred.shape[:1], cols=pred.shape[1:]))
+    return op.mean_loss()

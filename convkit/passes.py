@@ -1,0 +1,248 @@
+"""Rewrite a list of ops into a shorter one that computes the same: drop and fuse.
+
+A pass takes the ops in order, copies of a graph's which may be changed, and returns them in order.
+`kept` are the tensors that somebody asks for after the run: they are never fused away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from convkit.graph import Graph, Tensor
+from convkit.ops.activation import ActivationBackward, ActivationForward
+from convkit.ops.base import Op, product
+from convkit.ops.batch_norm import BatchNormBackward, BatchNormForward, BatchNormInference
+from convkit.ops.loss import CrossEntropy
+from convkit.ops.pool import MaxPool2DBackward, MaxPool2DForward
+from convkit.ops.softmax import SoftmaxForward
+
+Kept = frozenset[Tensor]
+
+RELU, LEAKY_RELU = 1, 2  # enum ck_activation_kind
+
+
+class Use(NamedTuple):
+    """Where a tensor is read."""
+
+    op: Op
+    role: str
+
+
+def uses_of(ops: Iterable[Op]) -> dict[Tensor, list[Use]]:
+    """Return the readers of each tensor."""
+    uses: dict[Tensor, list[Use]] = {}
+    for op in ops:
+        for role, tensor in op.inputs.items():
+            uses.setdefault(tensor, []).append(Use(op, role))
+    return uses
+
+
+def producers_of(ops: Iterable[Op]) -> dict[Tensor, Op]:
+    """Return the op that makes each tensor."""
+    return {tensor: op for op in ops for tensor in op.outputs.values()}
+
+
+def optimize(graph: Graph, kept: Kept, targets: Sequence[Op] | None = None) -> list[Op]:
+    """Return the ops that compute `kept` and run `targets` (default: all ops that write state)."""
+    ops = [op.clone() for op in _live_ops(graph.ops, kept, targets)]
+    for rewrite in (
+        merge_softmax,
+        fuse_batch_norm,
+        derive_from_output,
+        sink_below_max_pool,
+        fuse_activation,
+    ):
+        ops = rewrite(ops, kept)
+    ops = drop_dead_outputs(ops, kept)
+    return [*(op for op in ops if not op.writes), *(op for op in ops if op.writes)]
+
+
+def _live_ops(ops: Sequence[Op], kept: Kept, targets: Sequence[Op] | None) -> list[Op]:
+    wanted = {id(op) for op in (ops if targets is None else targets) if op.writes}
+    needed = set(kept)
+    live = []
+    for op in reversed(ops):
+        if id(op) in wanted or not needed.isdisjoint(op.outputs.values()):
+            live.append(op)
+            needed.update(op.inputs.values())
+    return live[::-1]
+
+
+def drop_dead_outputs(ops: list[Op], kept: Kept) -> list[Op]:
+    """Make outputs that nobody reads null pointers, where the kernel allows it."""
+    uses = uses_of(ops)
+    for op in ops:
+        for role in [r for r in op.outputs if r in op.optional]:
+            if op.outputs[role] not in uses and op.outputs[role] not in kept:
+                del op.outputs[role]
+    return ops
+
+
+def merge_softmax(ops: list[Op], kept: Kept) -> list[Op]:
+    """Let a cross-entropy on logits give out the softmax that it computes anyway."""
+    losses: dict[Tensor, Op] = {}
+    for op in ops:
+        if isinstance(op, CrossEntropy) and op.numbers["from_logits"]:
+            losses.setdefault(op.inputs["x"], op)
+    uses, position = uses_of(ops), {id(op): i for i, op in enumerate(ops)}
+    merged = set()
+    for op in ops:
+        loss = losses.get(op.inputs["x"]) if isinstance(op, SoftmaxForward) else None
+        if loss is None or "probabilities" in loss.outputs:
+            continue
+        y = op.outputs["y"]
+        if all(position[id(use.op)] > position[id(loss)] for use in uses.get(y, ())):
+            loss.outputs["probabilities"] = y
+            merged.add(id(op))
+    return [op for op in ops if id(op) not in merged]
+
+
+def _same_function(a: Op, b: Op) -> bool:
+    return all(a.numbers.get(key) == b.numbers.get(key) for key in ("activation", "alpha"))
+
+
+def _set_activation(op: Op, activation: Op) -> None:
+    op.numbers |= {key: activation.numbers[key] for key in ("activation", "alpha")}
+
+
+def _is_linear(op: Op) -> bool:
+    return not op.numbers.get("activation")
+
+
+def fuse_batch_norm(ops: list[Op], kept: Kept) -> list[Op]:
+    """Fuse an activation after batch norm into it, and its gradient into batch norm's gradient.
+
+    The backward kernel computes z again from x, so z is not stored.
+    """
+    uses, makers = uses_of(ops), producers_of(ops)
+    fused = set()
+    for op in ops:
+        if not isinstance(op, ActivationForward):
+            continue
+        z = op.inputs["x"]
+        norm = makers.get(z)
+        if z in kept or not isinstance(norm, BatchNormForward | BatchNormInference):
+            continue
+        if not _is_linear(norm):
+            continue
+        others = [use for use in uses[z] if use.op is not op]
+        pairs = [(use.op, _norm_gradient(use, op, norm, uses, kept)) for use in others]
+        if any(backward is None for _gradient, backward in pairs):
+            continue
+        for gradient, backward in pairs:
+            assert backward is not None
+            backward.inputs["dy"] = gradient.inputs["dy"]
+            if "beta" in norm.inputs:
+                backward.inputs["beta"] = norm.inputs["beta"]
+            _set_activation(backward, op)
+            fused.add(id(gradient))
+        _set_activation(norm, op)
+        norm.outputs["y"] = op.outputs["y"]
+        fused.add(id(op))
+    return [op for op in ops if id(op) not in fused]
+
+
+def _norm_gradient(
+    use: Use, activation: Op, norm: Op, uses: dict[Tensor, list[Use]], kept: Kept
+) -> Op | None:
+    """Return the backward op of `norm` if `use` is the gradient of `activation` for it alone."""
+    if not isinstance(use.op, ActivationBackward) or use.role != "x":
+        return None
+    dz = use.op.outputs["dx"]
+    readers = uses.get(dz, [])
+    if not _same_function(use.op, activation) or dz in kept or len(readers) != 1:
+        return None
+    backward, role = readers[0]
+    mean = norm.outputs.get("mean", norm.inputs.get("mean"))
+    matches = (
+        isinstance(backward, BatchNormBackward)
+        and role == "dy"
+        and _is_linear(backward)
+        and backward.inputs["x"] is norm.inputs["x"]
+        and backward.inputs["mean"] is mean
+    )
+    return backward if matches else None
+
+
+def _known_from_output(op: Op) -> bool:
+    """Say whether f'(z) follows from f(z): where f keeps the sign of z."""
+    kind = op.numbers["activation"]
+    return kind == RELU or (kind == LEAKY_RELU and op.numbers["alpha"] >= 0)
+
+
+def derive_from_output(ops: list[Op], kept: Kept) -> list[Op]:
+    """Let the gradient of ReLU read y instead of z, so that z need not be stored."""
+    forward = {op.inputs["x"]: op for op in reversed(ops) if isinstance(op, ActivationForward)}
+    for op in ops:
+        if isinstance(op, ActivationBackward) and _known_from_output(op):
+            twin = forward.get(op.inputs["x"])
+            if twin is not None and _same_function(op, twin):
+                op.inputs["x"] = twin.outputs["y"]
+    return ops
+
+
+def sink_below_max_pool(ops: list[Op], kept: Kept) -> list[Op]:
+    """Apply the gradient of ReLU to the pooled map, which is smaller, before max pool's gradient.
+
+    dz at a winner is dy relu'(y) with y the winner's value, which is the pooled value.
+    """
+    uses, makers = uses_of(ops), producers_of(ops)
+    result = []
+    removed = set()
+    before: dict[int, Op] = {}
+    for op in ops:
+        if not isinstance(op, ActivationBackward) or not _known_from_output(op):
+            continue
+        dy, y = op.inputs["dy"], op.inputs["x"]
+        unpool, activation = makers.get(dy), makers.get(y)
+        if not isinstance(unpool, MaxPool2DBackward) or not isinstance(
+            activation, ActivationForward
+        ):
+            continue
+        pool = makers.get(unpool.inputs["argmax"])
+        if dy in kept or len(uses[dy]) != 1 or not isinstance(pool, MaxPool2DForward):
+            continue
+        if pool.inputs["x"] is not y or not _same_function(op, activation):
+            continue
+        pooled = pool.outputs["y"]
+        small = Tensor(pooled.graph, pooled.shape)
+        twin = ActivationBackward(
+            {"dy": unpool.inputs["dy"], "x": pooled},
+            op.numbers,
+            {"count": product(pooled.shape)},
+        )
+        twin.outputs["dx"] = small
+        unpool.inputs["dy"] = small
+        unpool.outputs["dx"] = op.outputs["dx"]
+        before[id(unpool)] = twin
+        removed.add(id(op))
+    for op in ops:
+        if id(op) in before:
+            result.append(before[id(op)])
+        if id(op) not in removed:
+            result.append(op)
+    return result
+
+
+def fuse_activation(ops: list[Op], kept: Kept) -> list[Op]:
+    """Fuse an activation into the op before it; z is stored too where something else reads it."""
+    uses, makers = uses_of(ops), producers_of(ops)
+    fused = set()
+    for op in ops:
+        if not isinstance(op, ActivationForward):
+            continue
+        z = op.inputs["x"]
+        maker = makers.get(z)
+        if maker is None or not maker.fuses_activation or not _is_linear(maker):
+            continue
+        if maker.outputs.get("y") is not z:
+            continue
+        if z in kept or len(uses[z]) > 1:
+            if not maker.keeps_z:
+                continue
+            maker.outputs["z"] = z
+        maker.outputs["y"] = op.outputs["y"]
+        _set_activation(maker, op)
+        fused.add(id(op))
+    return [op for op in ops if id(op) not in fused]

@@ -1,0 +1,351 @@
+/* convkit.h: the whole C interface.
+ *
+ * An operation is described by one struct below. The same struct is the argument of a single call
+ * (ck_run) and an instruction of a program (ck_program_run). A kernel is a *team function*: every
+ * thread of a team calls it with the same op, does its share by team->rank / team->size, and may
+ * meet the others in ck_team_barrier. Kernels do not allocate, fail or print; callers validate.
+ *
+ * Every field of an op struct is 8 bytes wide (pointer, ptrdiff_t or double), so that a caller in
+ * another language can fill it as an array of 8-byte slots. layout.c lists the fields by name.
+ *
+ * Arrays are dense and row-major. x: (n, ih, iw, c), w: (kh, kw, c / groups, k), y: (n, oh, ow, k).
+ * Array elements are of the table's float type unless a comment says otherwise. Order of pointers:
+ * outputs, then inputs. A pointer that an operation does not use may be NULL.
+ */
+#ifndef CONVKIT_H
+#define CONVKIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- team ---------------------------------------------------------------------------------- */
+
+struct ck_barrier;
+
+struct ck_team {
+    int rank;                   /* 0 .. size - 1; rank 0 is the calling thread */
+    int size;                   /* threads that the parallel region really got */
+    struct ck_barrier *barrier; /* shared by the team */
+    void *shared;               /* scratch of the operation, shared by the team, 64-byte aligned */
+    void *scratch;              /* scratch of this rank alone, 64-byte aligned */
+};
+
+/* What an operation needs; a function of its shapes only. */
+struct ck_scratch {
+    size_t shared;
+    size_t per_rank;
+};
+
+void ck_team_barrier(const struct ck_team *team);
+
+/* Run body(team, context) on every thread of a team of up to ck_get_num_threads(). The team has
+ * one thread where another team is running, inside a foreign parallel region, and in a forked child.
+ * `scratch` may be NULL: then a cached block is borrowed. Returns 0, or -1 when out of memory. */
+int ck_team_run(void (*body)(const struct ck_team *team, void *context), void *context,
+                struct ck_scratch need, void *scratch);
+
+/* Bytes of scratch that ck_team_run wants for `need` with `threads` threads. */
+size_t ck_team_scratch_bytes(struct ck_scratch need, int threads);
+
+void ck_set_num_threads(int threads);
+int ck_get_num_threads(void);
+int ck_has_openmp(void);
+
+/* ---- operations ---------------------------------------------------------------------------- */
+
+enum ck_activation_kind {
+    CK_LINEAR,
+    CK_RELU,
+    CK_LEAKY_RELU, /* alpha: slope below zero */
+    CK_ELU,        /* alpha */
+    CK_SELU,
+    CK_GELU,      /* exact, with erf */
+    CK_GELU_TANH, /* the tanh approximation */
+    CK_SILU,
+    CK_SIGMOID,
+    CK_TANH,
+    CK_SOFTPLUS,
+    CK_HARD_SIGMOID, /* relu6(x + 3) / 6 */
+    CK_HARD_SILU,
+    CK_MISH,
+    CK_ACTIVATION_KINDS
+};
+
+enum ck_conv_algorithm { CK_CONV_AUTO, CK_CONV_DIRECT };
+
+/* y = activation(z), z = conv(x, w) + b. A non-NULL z keeps the pre-activation for the backward. */
+struct ck_conv2d {
+    void *y, *z, *dx, *dw, *db;
+    const void *x, *w, *b, *dy;
+    ptrdiff_t n, ih, iw, c, oh, ow, k, kh, kw;
+    ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, groups;
+    ptrdiff_t activation; /* enum ck_activation_kind, forward only */
+    double alpha;
+    ptrdiff_t algorithm; /* enum ck_conv_algorithm */
+};
+
+/* y (m, k) = activation(x (m, c) w (c, k) + b). */
+struct ck_dense {
+    void *y, *z, *dx, *dw, *db;
+    const void *x, *w, *b, *dy;
+    ptrdiff_t m, c, k;
+    ptrdiff_t activation;
+    double alpha;
+};
+
+/* argmax: row-major index within the window, of argmax_bytes (0: not kept, 1: uint8, 4: int32). */
+struct ck_pool2d {
+    void *y, *argmax, *dx;
+    const void *x, *dy;
+    ptrdiff_t n, ih, iw, c, oh, ow, kh, kw, stride_h, stride_w, pad_top, pad_left;
+    ptrdiff_t argmax_bytes;      /* max pooling */
+    ptrdiff_t count_include_pad; /* average pooling */
+};
+
+/* y = activation(z), z = gamma * (x - mean) / sqrt(variance + epsilon) + beta over rows x c.
+ * gamma, beta, dgamma, dbeta may be NULL. Variance is the biased one. The backward recomputes z. */
+struct ck_batch_norm {
+    void *y, *mean, *variance, *dx, *dgamma, *dbeta;
+    const void *x, *gamma, *beta, *dy;
+    ptrdiff_t rows, c;
+    double epsilon;
+    ptrdiff_t activation;
+    double alpha;
+};
+
+/* y = f(x); dx = dy * f'(x). In place (y == x, dx == dy) is allowed. */
+struct ck_activation {
+    void *y, *dx;
+    const void *x, *dy;
+    ptrdiff_t count, activation;
+    double alpha;
+};
+
+/* Over the last axis. The backward reads y. */
+struct ck_softmax {
+    void *y, *dx;
+    const void *x, *dy;
+    ptrdiff_t rows, cols;
+};
+
+/* Per-sample loss (n) of x against labels: int64 (n) when label_kind is 0, else probabilities
+ * (n, classes) of the float type. mean_loss = sum(weights * loss) / n (double);
+ * dx = d mean_loss / dx. probabilities (n, classes), loss, dx, weights may be NULL.
+ * from_logits: x are logits; otherwise probabilities, normalized and clipped to [1e-7, 1 - 1e-7]. */
+struct ck_cross_entropy {
+    void *loss, *mean_loss, *probabilities, *dx;
+    const void *x, *labels, *weights;
+    ptrdiff_t n, classes, label_kind, from_logits;
+    double label_smoothing;
+};
+
+/* Per-sample mean over cols of (x - target)^2; mean_loss and dx as in ck_cross_entropy. */
+struct ck_mean_squared_error {
+    void *loss, *mean_loss, *dx;
+    const void *x, *target, *weights;
+    ptrdiff_t n, cols;
+};
+
+/* y[i] = x[i] / (1 - rate) where the generator keeps element i, else 0. The mask is a function of
+ * (seed, stream, *step, i): the backward runs the same op on dy. step: uint64. */
+struct ck_dropout {
+    void *y;
+    const void *x, *step;
+    ptrdiff_t count, seed, stream;
+    double rate;
+};
+
+enum ck_source_type { CK_U8, CK_I8, CK_I16, CK_U16, CK_I32, CK_U32, CK_I64, CK_U64, CK_F32, CK_F64 };
+
+/* y[i, :] = x[index[i], :] converted to the float type; index: int64 (n). */
+struct ck_gather {
+    void *y;
+    const void *x, *index;
+    ptrdiff_t n, cols, source_type, x_rows;
+};
+
+/* y = activation(a + b). In place is allowed. */
+struct ck_add {
+    void *y;
+    const void *a, *b;
+    ptrdiff_t count, activation;
+    double alpha;
+};
+
+/* y = x * scale + offset. In place is allowed. */
+struct ck_affine {
+    void *y;
+    const void *x;
+    ptrdiff_t count;
+    double scale, offset;
+};
+
+/* Copy a block of up to 4 dimensions; strides in elements, the last dimension is contiguous. */
+struct ck_copy {
+    void *y;
+    const void *x;
+    ptrdiff_t n0, n1, n2, n3, y0, y1, y2, x0, x1, x2;
+};
+
+struct ck_fill {
+    void *y;
+    ptrdiff_t count;
+    double value;
+};
+
+/* moving = momentum * moving + (1 - momentum) * batch. */
+struct ck_moving_average {
+    void *moving;
+    const void *batch;
+    ptrdiff_t count;
+    double momentum;
+};
+
+/* One parameter of a model as optimizers see it. */
+struct ck_parameter {
+    void *w, *slot1, *slot2; /* slots as the optimizer uses them: momentum; mean square; m and v */
+    const void *g;
+    ptrdiff_t count;
+    double decay;  /* 1 where weight decay applies, else 0 */
+};
+
+/* Numbers of an optimizer, read at each step (so callbacks may change them). 0 means off. */
+enum ck_hyper {
+    CK_LEARNING_RATE,
+    CK_MOMENTUM, /* SGD, RMSprop; beta_1 of Adam */
+    CK_RHO,      /* RMSprop; beta_2 of Adam */
+    CK_EPSILON,
+    CK_WEIGHT_DECAY,
+    CK_CLIP_VALUE,
+    CK_CLIP_NORM,
+    CK_GLOBAL_CLIP_NORM,
+    CK_NESTEROV,
+    CK_HYPER_COUNT
+};
+
+/* Update all parameters, then *step += 1 (uint64). parameters: struct ck_parameter[n]. */
+struct ck_update {
+    void *step;
+    const void *parameters, *hyper; /* hyper: double[CK_HYPER_COUNT] */
+    ptrdiff_t n_parameters;
+};
+
+/* Dependent-free FMAs (or a stream of reads and writes over x, y), for measuring the machine. */
+struct ck_probe {
+    void *y;
+    const void *x;
+    ptrdiff_t count, repeats;
+};
+
+/* Every kernel with the struct that it takes: the one list that the tables, the layouts and the
+ * tests are made from. */
+#define CK_KERNELS(K)                                        \
+    K(conv2d_forward, ck_conv2d)                             \
+    K(conv2d_backward_data, ck_conv2d)                       \
+    K(conv2d_backward_weights, ck_conv2d)                    \
+    K(dense_forward, ck_dense)                               \
+    K(dense_backward_data, ck_dense)                         \
+    K(dense_backward_weights, ck_dense)                      \
+    K(max_pool2d_forward, ck_pool2d)                         \
+    K(max_pool2d_backward, ck_pool2d)                        \
+    K(avg_pool2d_forward, ck_pool2d)                         \
+    K(avg_pool2d_backward, ck_pool2d)                        \
+    K(batch_norm_forward, ck_batch_norm)                     \
+    K(batch_norm_inference, ck_batch_norm)                   \
+    K(batch_norm_backward, ck_batch_norm)                    \
+    K(activation_forward, ck_activation)                     \
+    K(activation_backward, ck_activation)                    \
+    K(softmax_forward, ck_softmax)                           \
+    K(softmax_backward, ck_softmax)                          \
+    K(log_softmax_forward, ck_softmax)                       \
+    K(log_softmax_backward, ck_softmax)                      \
+    K(cross_entropy, ck_cross_entropy)                       \
+    K(mean_squared_error, ck_mean_squared_error)             \
+    K(dropout, ck_dropout)                                   \
+    K(gather, ck_gather)                                     \
+    K(add, ck_add)                                           \
+    K(affine, ck_affine)                                     \
+    K(copy, ck_copy)                                         \
+    K(fill, ck_fill)                                         \
+    K(moving_average, ck_moving_average)                     \
+    K(sgd_update, ck_update)                                 \
+    K(rmsprop_update, ck_update)                             \
+    K(adam_update, ck_update)                                \
+    K(probe_fma, ck_probe)                                   \
+    K(probe_stream, ck_probe)
+
+typedef void ck_kernel(const void *op, const struct ck_team *team);
+typedef void ck_scratch_query(const void *op, struct ck_scratch *need);
+
+enum ck_kernel_id {
+#define K(kernel, op) CK_##kernel,
+    CK_KERNELS(K)
+#undef K
+        CK_KERNEL_COUNT
+};
+
+/* The kernels of one ISA and one float type. scratch[id] is NULL where no scratch is needed. */
+struct ck_kernels {
+    const char *isa;
+    int real_bytes;
+    int vector_bytes;
+    ck_kernel *run[CK_KERNEL_COUNT];
+    ck_scratch_query *scratch[CK_KERNEL_COUNT];
+};
+
+/* ---- dispatch ------------------------------------------------------------------------------ */
+
+/* ISAs in rising order; "baseline" is first and always there. NULL ends the list. */
+const char *ck_isa_name(int index);
+int ck_isa_built(int index);  /* compiled into this library */
+int ck_isa_usable(int index); /* built, and this CPU and OS can run it */
+
+/* The table of an ISA for 4- or 8-byte floats, or NULL where it was not built. */
+const struct ck_kernels *ck_kernels_for(int isa_index, int real_bytes);
+
+/* ---- layout -------------------------------------------------------------------------------- */
+
+struct ck_field {
+    const char *name;
+    size_t offset;
+    char kind; /* 'p' pointer, 'i' ptrdiff_t, 'd' double */
+};
+
+struct ck_layout {
+    const char *name; /* of the struct */
+    size_t size;
+    const struct ck_field *fields;
+    int n_fields;
+};
+
+const struct ck_layout *ck_layout_of(const char *struct_name); /* NULL where unknown */
+const char *ck_kernel_name(int id);
+const char *ck_kernel_struct(int id);
+
+/* ---- running ------------------------------------------------------------------------------- */
+
+/* Run one operation on a team. Returns 0, or -1 when out of memory. */
+int ck_run(const struct ck_kernels *kernels, int kernel_id, const void *op);
+
+struct ck_instruction {
+    int kernel_id;
+    int barrier; /* the team meets after this instruction */
+    const void *op;
+};
+
+/* Instructions from first_update on write persistent state: they run all or not at all. */
+struct ck_program {
+    const struct ck_kernels *kernels;
+    const struct ck_instruction *instructions;
+    ptrdiff_t n_instructions, first_update;
+    struct ck_scratch need;
+};
+
+struct ck_scratch ck_program_scratch(const struct ck_program *program);
+
+/* Run the whole program in one parallel region. `poll` is called by rank 0 between instructions
+ * before first_update, at most every 50 ms; non-zero stops the team there.
+ * Returns 0 when done, 1 when stopped, -1 when out of memory. */
+int ck_program_run(const struct ck_program *program, void *scratch, int (*poll)(void));
+
+#endif

@@ -1,0 +1,161 @@
+/* layout.c: the op structs, field by field, for callers that fill them as arrays of slots. */
+#include "convkit.h"
+
+#include <string.h>
+
+#define FIELD(f)                                                                                   \
+    {#f, offsetof(struct CURRENT, f),                                                              \
+     _Generic(((struct CURRENT *)0)->f, ptrdiff_t: 'i', double: 'd', default: 'p')}
+
+/* A struct in which every field has 8 bytes and is listed leaves no gap: its size says so. */
+#define LAYOUT(name)                                                                               \
+    _Static_assert(sizeof(struct name) == 8 * (sizeof name##_fields / sizeof *name##_fields),      \
+                   "layout.c must list every field of " #name)
+
+#define CURRENT ck_conv2d
+static const struct ck_field ck_conv2d_fields[] = {
+    FIELD(y),          FIELD(z),          FIELD(dx),       FIELD(dw),       FIELD(db),
+    FIELD(x),          FIELD(w),          FIELD(b),        FIELD(dy),       FIELD(n),
+    FIELD(ih),         FIELD(iw),         FIELD(c),        FIELD(oh),       FIELD(ow),
+    FIELD(k),          FIELD(kh),         FIELD(kw),       FIELD(stride_h), FIELD(stride_w),
+    FIELD(dilation_h), FIELD(dilation_w), FIELD(pad_top),  FIELD(pad_left), FIELD(groups),
+    FIELD(activation), FIELD(alpha),      FIELD(algorithm)};
+LAYOUT(ck_conv2d);
+#undef CURRENT
+
+#define CURRENT ck_dense
+static const struct ck_field ck_dense_fields[] = {
+    FIELD(y), FIELD(z),  FIELD(dx), FIELD(dw), FIELD(db), FIELD(x),          FIELD(w),
+    FIELD(b), FIELD(dy), FIELD(m),  FIELD(c),  FIELD(k),  FIELD(activation), FIELD(alpha)};
+LAYOUT(ck_dense);
+#undef CURRENT
+
+#define CURRENT ck_pool2d
+static const struct ck_field ck_pool2d_fields[] = {
+    FIELD(y),        FIELD(argmax),   FIELD(dx),      FIELD(x),        FIELD(dy),
+    FIELD(n),        FIELD(ih),       FIELD(iw),      FIELD(c),        FIELD(oh),
+    FIELD(ow),       FIELD(kh),       FIELD(kw),      FIELD(stride_h), FIELD(stride_w),
+    FIELD(pad_top),  FIELD(pad_left), FIELD(argmax_bytes), FIELD(count_include_pad)};
+LAYOUT(ck_pool2d);
+#undef CURRENT
+
+#define CURRENT ck_batch_norm
+static const struct ck_field ck_batch_norm_fields[] = {
+    FIELD(y),     FIELD(mean), FIELD(variance), FIELD(dx),   FIELD(dgamma),
+    FIELD(dbeta), FIELD(x),    FIELD(gamma),    FIELD(beta), FIELD(dy),
+    FIELD(rows),  FIELD(c),    FIELD(epsilon),  FIELD(activation), FIELD(alpha)};
+LAYOUT(ck_batch_norm);
+#undef CURRENT
+
+#define CURRENT ck_activation
+static const struct ck_field ck_activation_fields[] = {FIELD(y),  FIELD(dx),    FIELD(x),
+                                                       FIELD(dy), FIELD(count), FIELD(activation),
+                                                       FIELD(alpha)};
+LAYOUT(ck_activation);
+#undef CURRENT
+
+#define CURRENT ck_softmax
+static const struct ck_field ck_softmax_fields[] = {FIELD(y),  FIELD(dx),   FIELD(x),
+                                                    FIELD(dy), FIELD(rows), FIELD(cols)};
+LAYOUT(ck_softmax);
+#undef CURRENT
+
+#define CURRENT ck_cross_entropy
+static const struct ck_field ck_cross_entropy_fields[] = {
+    FIELD(loss),    FIELD(mean_loss),  FIELD(probabilities), FIELD(dx),
+    FIELD(x),       FIELD(labels),     FIELD(weights),       FIELD(n),
+    FIELD(classes), FIELD(label_kind), FIELD(from_logits),   FIELD(label_smoothing)};
+LAYOUT(ck_cross_entropy);
+#undef CURRENT
+
+#define CURRENT ck_mean_squared_error
+static const struct ck_field ck_mean_squared_error_fields[] = {
+    FIELD(loss),   FIELD(mean_loss), FIELD(dx), FIELD(x),
+    FIELD(target), FIELD(weights),   FIELD(n),  FIELD(cols)};
+LAYOUT(ck_mean_squared_error);
+#undef CURRENT
+
+#define CURRENT ck_dropout
+static const struct ck_field ck_dropout_fields[] = {
+    FIELD(y), FIELD(x), FIELD(step), FIELD(count), FIELD(seed), FIELD(stream), FIELD(rate)};
+LAYOUT(ck_dropout);
+#undef CURRENT
+
+#define CURRENT ck_gather
+static const struct ck_field ck_gather_fields[] = {
+    FIELD(y), FIELD(x), FIELD(index), FIELD(n), FIELD(cols), FIELD(source_type), FIELD(x_rows)};
+LAYOUT(ck_gather);
+#undef CURRENT
+
+#define CURRENT ck_add
+static const struct ck_field ck_add_fields[] = {FIELD(y),     FIELD(a),          FIELD(b),
+                                                FIELD(count), FIELD(activation), FIELD(alpha)};
+LAYOUT(ck_add);
+#undef CURRENT
+
+#define CURRENT ck_affine
+static const struct ck_field ck_affine_fields[] = {FIELD(y), FIELD(x), FIELD(count), FIELD(scale),
+                                                   FIELD(offset)};
+LAYOUT(ck_affine);
+#undef CURRENT
+
+#define CURRENT ck_copy
+static const struct ck_field ck_copy_fields[] = {
+    FIELD(y),  FIELD(x),  FIELD(n0), FIELD(n1), FIELD(n2), FIELD(n3),
+    FIELD(y0), FIELD(y1), FIELD(y2), FIELD(x0), FIELD(x1), FIELD(x2)};
+LAYOUT(ck_copy);
+#undef CURRENT
+
+#define CURRENT ck_fill
+static const struct ck_field ck_fill_fields[] = {FIELD(y), FIELD(count), FIELD(value)};
+LAYOUT(ck_fill);
+#undef CURRENT
+
+#define CURRENT ck_moving_average
+static const struct ck_field ck_moving_average_fields[] = {FIELD(moving), FIELD(batch),
+                                                           FIELD(count), FIELD(momentum)};
+LAYOUT(ck_moving_average);
+#undef CURRENT
+
+#define CURRENT ck_parameter
+static const struct ck_field ck_parameter_fields[] = {FIELD(w), FIELD(slot1), FIELD(slot2),
+                                                      FIELD(g), FIELD(count), FIELD(decay)};
+LAYOUT(ck_parameter);
+#undef CURRENT
+
+#define CURRENT ck_update
+static const struct ck_field ck_update_fields[] = {FIELD(step), FIELD(parameters), FIELD(hyper),
+                                                   FIELD(n_parameters)};
+LAYOUT(ck_update);
+#undef CURRENT
+
+#define CURRENT ck_probe
+static const struct ck_field ck_probe_fields[] = {FIELD(y), FIELD(x), FIELD(count), FIELD(repeats)};
+LAYOUT(ck_probe);
+#undef CURRENT
+
+#define ENTRY(name)                                                                                \
+    {#name, sizeof(struct name), name##_fields, sizeof name##_fields / sizeof *name##_fields}
+
+static const struct ck_layout layouts[] = {
+    ENTRY(ck_conv2d),        ENTRY(ck_dense),      ENTRY(ck_pool2d),
+    ENTRY(ck_batch_norm),    ENTRY(ck_activation), ENTRY(ck_softmax),
+    ENTRY(ck_cross_entropy), ENTRY(ck_dropout),    ENTRY(ck_mean_squared_error),
+    ENTRY(ck_gather),        ENTRY(ck_add),        ENTRY(ck_affine),
+    ENTRY(ck_copy),          ENTRY(ck_fill),       ENTRY(ck_moving_average),
+    ENTRY(ck_parameter),     ENTRY(ck_update),     ENTRY(ck_probe)};
+
+const struct ck_layout *ck_layout_of(const char *struct_name) {
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
+        if (strcmp(layouts[i].name, struct_name) == 0) return &layouts[i];
+    return NULL;
+}
+
+static const char *const kernel_names[][2] = {
+#define K(kernel, op) {#kernel, #op},
+    CK_KERNELS(K)
+#undef K
+};
+
+const char *ck_kernel_name(int id) { return kernel_names[id][0]; }
+const char *ck_kernel_struct(int id) { return kernel_names[id][1]; }

@@ -1,0 +1,187 @@
+/* simd.h: the vector vocabulary that kernels are written in.
+ *
+ * An isa_*.c defines CK_VECTOR_BYTES (and the build defines CK_DOUBLE); everything below follows.
+ * + - * / on vreal are the compiler's vector extensions. Contraction is off, so a multiply and an
+ * add fuse only in vfma, and vector body and tail round alike. Baseline x86 has no FMA: there vfma
+ * rounds twice, in the body and in the tail.
+ *
+ *   real, ireal, vreal, vint   scalar float, integer of its width, and vectors of VL lanes
+ *   vload vstore               unaligned;  vload_n vstore_n: the first n lanes, others read as 0
+ *   vset1 vbroadcast           a scalar; a scalar in memory (no shuffle port)
+ *   vfma(a, b, c)              a * b + c
+ *   a < b, a == b ...          vint of 0 / -1;  vselect(mask, a, b): mask ? a : b, lane by lane
+ *   vmax vmin                  NaN in either operand gives NaN
+ *   vsqrt vabs vreduce_add     sums lanes in a fixed tree
+ */
+#ifndef CK_SIMD_H
+#define CK_SIMD_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+#if CK_DOUBLE
+typedef double real;
+typedef int64_t ireal;
+#define REAL(x) x
+#else
+typedef float real;
+typedef int32_t ireal;
+#define REAL(x) x##f
+#endif
+
+#define VL ((ptrdiff_t)(CK_VECTOR_BYTES / sizeof(real)))
+#define CK_AVX512 (CK_VECTOR_BYTES == 64)
+#define CK_AVX2 (CK_VECTOR_BYTES == 32)
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+typedef real vreal __attribute__((vector_size(CK_VECTOR_BYTES)));
+typedef ireal vint __attribute__((vector_size(CK_VECTOR_BYTES)));
+typedef real vreal_unaligned
+    __attribute__((vector_size(CK_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+INLINE vreal vload(const real *p) { return *(const vreal_unaligned *)p; }
+INLINE void vstore(real *p, vreal a) { *(vreal_unaligned *)p = a; }
+INLINE vreal vzero(void) { return (vreal){0}; }
+
+#if CK_AVX512 && CK_DOUBLE
+INLINE vreal vset1(real a) { return _mm512_set1_pd(a); }
+INLINE vreal vfma(vreal a, vreal b, vreal c) { return _mm512_fmadd_pd(a, b, c); }
+INLINE vreal vload_n(const real *p, ptrdiff_t n) {
+    return _mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+}
+INLINE void vstore_n(real *p, vreal a, ptrdiff_t n) {
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), a);
+}
+INLINE vreal vsqrt(vreal a) { return _mm512_sqrt_pd(a); }
+#elif CK_AVX512
+INLINE vreal vset1(real a) { return _mm512_set1_ps(a); }
+INLINE vreal vfma(vreal a, vreal b, vreal c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE vreal vload_n(const real *p, ptrdiff_t n) {
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+INLINE void vstore_n(real *p, vreal a, ptrdiff_t n) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), a);
+}
+INLINE vreal vsqrt(vreal a) { return _mm512_sqrt_ps(a); }
+#elif CK_AVX2
+/* The n-th row of a sliding window over ones and zeros is the mask of the first n lanes. */
+static const ireal tail_masks[2 * CK_VECTOR_BYTES / sizeof(ireal)]
+    __attribute__((aligned(64), unused)) = {
+#if CK_DOUBLE
+        -1, -1, -1, -1};
+INLINE __m256i tail_mask(ptrdiff_t n) {
+    return _mm256_loadu_si256((const __m256i *)(tail_masks + VL - n));
+}
+INLINE vreal vset1(real a) { return _mm256_set1_pd(a); }
+INLINE vreal vfma(vreal a, vreal b, vreal c) { return _mm256_fmadd_pd(a, b, c); }
+INLINE vreal vload_n(const real *p, ptrdiff_t n) { return _mm256_maskload_pd(p, tail_mask(n)); }
+INLINE void vstore_n(real *p, vreal a, ptrdiff_t n) { _mm256_maskstore_pd(p, tail_mask(n), a); }
+INLINE vreal vsqrt(vreal a) { return _mm256_sqrt_pd(a); }
+#else
+        -1, -1, -1, -1, -1, -1, -1, -1};
+INLINE __m256i tail_mask(ptrdiff_t n) {
+    return _mm256_loadu_si256((const __m256i *)(tail_masks + VL - n));
+}
+INLINE vreal vset1(real a) { return _mm256_set1_ps(a); }
+INLINE vreal vfma(vreal a, vreal b, vreal c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE vreal vload_n(const real *p, ptrdiff_t n) { return _mm256_maskload_ps(p, tail_mask(n)); }
+INLINE void vstore_n(real *p, vreal a, ptrdiff_t n) { _mm256_maskstore_ps(p, tail_mask(n), a); }
+INLINE vreal vsqrt(vreal a) { return _mm256_sqrt_ps(a); }
+#endif
+#else
+/* 16-byte vectors: SSE2, NEON, or whatever the compiler makes of the vector extensions. */
+INLINE vreal vset1(real a) { return a - vzero(); }
+#if defined(__aarch64__) && CK_DOUBLE
+INLINE vreal vfma(vreal a, vreal b, vreal c) { return (vreal)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
+INLINE vreal vsqrt(vreal a) { return (vreal)vsqrtq_f64((float64x2_t)a); }
+#elif defined(__aarch64__)
+INLINE vreal vfma(vreal a, vreal b, vreal c) { return (vreal)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+INLINE vreal vsqrt(vreal a) { return (vreal)vsqrtq_f32((float32x4_t)a); }
+#else
+INLINE vreal vfma(vreal a, vreal b, vreal c) { return a * b + c; }
+INLINE vreal vsqrt(vreal a) {
+    for (ptrdiff_t i = 0; i < VL; i++)
+        a[i] = CK_DOUBLE ? (real)__builtin_sqrt((double)a[i]) : (real)__builtin_sqrtf((float)a[i]);
+    return a;
+}
+#endif
+INLINE vreal vload_n(const real *p, ptrdiff_t n) {
+    vreal a = vzero();
+    for (ptrdiff_t i = 0; i < n; i++) a[i] = p[i];
+    return a;
+}
+INLINE void vstore_n(real *p, vreal a, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) p[i] = a[i];
+}
+#endif
+
+/* set1 of a value in memory compiles to a broadcasting load. */
+INLINE vreal vbroadcast(const real *p) { return vset1(*p); }
+
+/* Full or partial load and store under one name, for loops whose last step is a tail. */
+INLINE vreal vload_upto(const real *p, ptrdiff_t n) { return n >= VL ? vload(p) : vload_n(p, n); }
+INLINE void vstore_upto(real *p, vreal a, ptrdiff_t n) {
+    if (n >= VL)
+        vstore(p, a);
+    else
+        vstore_n(p, a, n);
+}
+
+INLINE vreal vselect(vint mask, vreal a, vreal b) {
+    return (vreal)((mask & (vint)a) | (~mask & (vint)b));
+}
+INLINE vreal vmax(vreal a, vreal b) { return vselect((a > b) | (a != a), a, b); }
+INLINE vreal vmin(vreal a, vreal b) { return vselect((a < b) | (a != a), a, b); }
+INLINE vint vint_set1(ireal a) { return a - (vint){0}; }
+INLINE vreal vabs(vreal a) {
+    const ireal sign = (ireal)1 << (8 * sizeof(real) - 1);
+    return (vreal)((vint)a & vint_set1((ireal)~sign));
+}
+INLINE vreal vcopysign(vreal magnitude, vreal sign) {
+    const vint bit = vint_set1((ireal)1 << (8 * sizeof(real) - 1));
+    return (vreal)(((vint)magnitude & ~bit) | ((vint)sign & bit));
+}
+
+/* ((0 + h) + (h/2 + ...)): the same tree for every width of the loop that made the vector. */
+INLINE real vreduce_add(vreal a) {
+    real lanes[CK_VECTOR_BYTES / sizeof(real)];
+    memcpy(lanes, &a, sizeof lanes);
+    for (ptrdiff_t half = VL / 2; half > 0; half /= 2)
+        for (ptrdiff_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+INLINE real vreduce_max(vreal a) {
+    real max = a[0];
+    for (ptrdiff_t i = 1; i < VL; i++) max = a[i] > max || a[i] != a[i] ? a[i] : max;
+    return max;
+}
+
+/* ---- sizes and shares ----------------------------------------------------------------------- */
+
+INLINE ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+INLINE ptrdiff_t max_size(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+INLINE ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+INLINE ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }
+
+/* The share of a rank: items [begin, end) of `items` independent ones. Which rank computes an item
+ * depends on the team; what is computed for it never does. */
+struct share {
+    ptrdiff_t begin, end;
+};
+
+INLINE struct share share_of(ptrdiff_t items, int rank, int size) {
+    const ptrdiff_t each = items / size, rest = items % size;
+    const ptrdiff_t begin = rank * each + min_size(rank, rest);
+    return (struct share){begin, begin + each + (rank < rest)};
+}
+
+#endif

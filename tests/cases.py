@@ -1,0 +1,168 @@
+"""Convolutions and pools that the tests share."""
+
+from dataclasses import dataclass
+
+import reference
+
+# One vector, one less and one more of it, for vectors of 2 to 16 lanes, and several vectors.
+CHANNELS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 70)
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Sizes and options of one convolution."""
+
+    x_shape: tuple
+    kernel: tuple
+    k: int
+    strides: object = 1
+    padding: object = "valid"
+    dilation: object = 1
+    groups: int = 1
+
+    @property
+    def options(self):
+        """Return the keyword arguments of conv2d."""
+        return {
+            "strides": self.strides,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+
+    @property
+    def w_shape(self):
+        """Return (KH, KW, C/groups, K)."""
+        return (*self.kernel, self.x_shape[3] // self.groups, self.k)
+
+    @property
+    def y_shape(self):
+        """Return (N, OH, OW, K)."""
+        extent = reference.kernel_extent(self.kernel, self.dilation)
+        size = reference.output_size(self.x_shape[1:3], extent, self.strides, self.padding)
+        return (self.x_shape[0], *size, self.k)
+
+    @property
+    def terms(self):
+        """Return the number of products in one element of y, dx and dw."""
+        kh, kw, c, k = self.w_shape
+        n, oh, ow, _ = self.y_shape
+        return kh * kw * c, kh * kw * k // self.groups, n * oh * ow
+
+    def __str__(self):
+        """Return a test id such as 1x5x6x3-3x3x8-s2."""
+        text = "x".join(map(str, self.x_shape)) + "-" + "x".join(map(str, (*self.kernel, self.k)))
+        for letter, value, default in (
+            ("s", self.strides, 1),
+            ("p", self.padding, "valid"),
+            ("d", self.dilation, 1),
+            ("g", self.groups, 1),
+        ):
+            text += "" if value == default else f"-{letter}{value}".replace(" ", "")
+        return text
+
+
+def integers(rng, shape, dtype, low=1, high=4):
+    """Return non-zero integers of size 1..4 as floats: sums of their products are exact."""
+    return (rng.integers(low, high + 1, shape) * rng.choice([-1, 1], shape)).astype(dtype)
+
+
+CONVS = [
+    # kernels
+    Conv((1, 1, 1, 1), (1, 1), 1),
+    Conv((2, 4, 5, 3), (1, 1), 6),
+    Conv((1, 5, 6, 2), (3, 3), 4),
+    Conv((2, 6, 5, 3), (5, 5), 2),
+    Conv((1, 7, 8, 2), (2, 3), 5),
+    Conv((1, 8, 7, 3), (7, 1), 4),
+    Conv((1, 4, 13, 3), (1, 11), 4),
+    Conv((3, 28, 28, 1), (3, 3), 8),
+    Conv((2, 12, 12, 8), (3, 3), 16, padding="same"),
+    Conv((1, 3, 3, 5), (3, 3), 7),
+    # one row, one column
+    Conv((2, 1, 9, 3), (1, 3), 4),
+    Conv((2, 9, 1, 3), (3, 1), 4),
+    Conv((2, 1, 9, 3), (3, 3), 4, padding="same"),
+    Conv((2, 1, 1, 6), (3, 3), 4, padding=1),
+    # strides, also larger than the kernel
+    Conv((2, 9, 10, 3), (3, 3), 4, strides=2),
+    Conv((2, 9, 10, 3), (3, 3), 4, strides=2, padding="same"),
+    Conv((1, 9, 10, 3), (3, 2), 4, strides=(1, 3)),
+    Conv((1, 9, 10, 3), (1, 1), 4, strides=2),
+    Conv((1, 9, 10, 3), (2, 2), 4, strides=3),
+    Conv((1, 9, 10, 3), (2, 1), 4, strides=(5, 4), padding="same"),
+    Conv((1, 23, 23, 3), (11, 11), 4, strides=4, padding=2),
+    # every form of padding
+    Conv((2, 5, 6, 3), (3, 3), 4, padding="same"),
+    Conv((2, 5, 6, 3), (2, 4), 4, padding="same"),
+    Conv((2, 5, 6, 3), (3, 3), 4, padding=2),
+    Conv((2, 5, 6, 3), (3, 3), 4, padding=(2, 0)),
+    Conv((2, 5, 6, 3), (3, 3), 4, padding=((1, 0), (0, 2))),
+    Conv((2, 5, 6, 3), (3, 3), 4, padding=((0, 3), (4, 1)), strides=2),
+    Conv((1, 2, 2, 3), (5, 5), 4, padding=4),
+    Conv((1, 2, 3, 3), (1, 1), 4, padding=((3, 1), (0, 2))),
+    # dilation
+    Conv((2, 9, 8, 3), (3, 3), 4, dilation=2),
+    Conv((2, 9, 8, 3), (3, 2), 4, dilation=(1, 3), padding="same"),
+    Conv((1, 9, 8, 3), (3, 3), 4, dilation=2, padding=((2, 1), (0, 3)), strides=2),
+    Conv((1, 5, 5, 3), (1, 1), 4, dilation=7),
+    # groups and depthwise
+    Conv((2, 5, 6, 4), (3, 3), 6, groups=2),
+    Conv((2, 5, 6, 6), (3, 3), 6, groups=3, padding="same", strides=2),
+    Conv((1, 5, 6, 32), (3, 3), 32, groups=2, padding="same"),
+    Conv((1, 5, 6, 10), (1, 1), 15, groups=5),
+    Conv((2, 6, 5, 3), (3, 3), 3, groups=3),
+    Conv((2, 6, 5, 3), (3, 3), 12, groups=3, padding="same"),
+    Conv((1, 9, 9, 17), (3, 3), 17, groups=17, padding="same", strides=2),
+    Conv((1, 9, 9, 5), (5, 5), 5, groups=5, dilation=2, padding="same"),
+    Conv((1, 6, 6, 70), (3, 3), 70, groups=70, padding="same"),
+    # many samples, many rows
+    Conv((17, 5, 4, 3), (3, 3), 5),
+    Conv((1, 40, 3, 4), (3, 3), 6, padding="same"),
+    Conv((1, 3, 40, 4), (3, 3), 6, padding="same"),
+]
+
+# Channel tails: each count once as input and once as output channels, with 3x3, 1x1 and depthwise.
+TAILS = [
+    conv
+    for c, k in zip(CHANNELS, CHANNELS[::-1], strict=True)
+    for conv in (
+        Conv((1, 5, 6, c), (3, 3), k, padding="same"),
+        Conv((2, 3, 3, c), (1, 1), k),
+        Conv((1, 5, 4, c), (3, 3), c, groups=c),
+    )
+]
+
+# (x_shape, pool_size, strides, padding)
+POOLS = [
+    ((1, 1, 1, 1), 1, None, "valid"),
+    ((2, 6, 8, 3), 2, None, "valid"),
+    ((2, 7, 9, 3), 2, None, "valid"),
+    ((2, 7, 9, 3), 2, None, "same"),
+    ((2, 7, 9, 5), 3, 2, "valid"),
+    ((2, 7, 9, 5), 3, 2, "same"),
+    ((2, 7, 9, 5), 3, 1, "same"),
+    ((1, 7, 9, 8), (2, 3), (1, 2), "valid"),
+    ((1, 7, 9, 8), 2, 3, "valid"),
+    ((1, 7, 9, 8), (1, 2), (4, 3), "same"),
+    ((1, 7, 9, 17), 3, 2, 1),
+    ((1, 7, 9, 17), (3, 4), 2, (1, 2)),
+    ((1, 7, 9, 4), (3, 4), (2, 1), ((2, 0), (1, 3))),
+    ((1, 2, 2, 3), 3, 1, 2),
+    ((2, 1, 9, 3), (1, 3), 2, "valid"),
+    ((2, 9, 1, 3), 3, 2, "same"),
+    ((3, 5, 5, 70), 5, None, "valid"),
+    ((1, 16, 16, 3), 16, 1, "valid"),
+    ((1, 20, 19, 2), 17, 2, "valid"),
+]
+
+
+def pool_id(case):
+    """Return a test id such as 2x6x8x3-pool2-s2-pvalid."""
+    shape, pool, strides, padding = case
+    return f"{'x'.join(map(str, shape))}-pool{pool}-s{strides}-p{padding}".replace(" ", "")
+
+
+def uniform(rng, shape, dtype):
+    """Return floats in [-1, 1)."""
+    return (2 * rng.random(shape) - 1).astype(dtype)

@@ -1,0 +1,149 @@
+"""Batch normalization: statistics, gradients, and inputs that cancel."""
+
+import numpy as np
+import pytest
+import reference
+from cases import CHANNELS, uniform
+from gradcheck import assert_gradient
+from tolerance import assert_close, assert_same_bits, gamma, unit_roundoff
+
+import convkit.functional as F
+
+SHAPES = [(7, 3), (64, 1), (2, 5, 3, 4), (3, 2, 2, 2, 6), *[(2, 3, 5, c) for c in CHANNELS]]
+
+
+def arguments(rng, shape, dtype, mean=0.0, std=1.0):
+    """Return x, gamma, beta and dy."""
+    c = shape[-1]
+    x = (mean + std * rng.standard_normal(shape)).astype(dtype)
+    gamma_, beta = uniform(rng, c, dtype) + 1, uniform(rng, c, dtype)
+    return x, gamma_, beta, uniform(rng, shape, dtype)
+
+
+def check_statistics(x, mean, variance):
+    """Check mean and variance, and that variance does not suffer from a large mean."""
+    _, mean_ref, variance_ref = reference.batch_norm(x)
+    rows, axes = x[..., 0].size, tuple(range(x.ndim - 1))
+    mean_bound = gamma(rows + 1, x.dtype) * np.abs(x.astype(np.float64)).mean(axes)
+    assert_close(mean, mean_ref, mean_bound)
+    # sum (x - m)^2 with a mean off by e is off by e^2, in first order by nothing.
+    assert_close(variance, variance_ref, gamma(rows + 4, x.dtype) * variance_ref + mean_bound**2)
+    assert (variance >= 0).all()
+
+
+def xhat_error(x, variance_ref, mean_ref, epsilon):
+    """Return a bound on the error of (x - mean) / std: mean is rounded to x's type."""
+    std = np.sqrt(variance_ref + epsilon)
+    u = unit_roundoff(x.dtype)
+    size = np.abs(x.astype(np.float64)) + np.abs(mean_ref)
+    return 4 * u * size / std + (x[..., 0].size + 8) * u * np.abs(x - mean_ref) / std
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (3.0, 0.5), (1e4, 1.0), (-1e4, 100.0)])
+def test_training(shape, mean, std, dtype, rng):
+    x, gamma_, beta, _ = arguments(rng, shape, dtype, mean, std)
+    y, got_mean, got_variance = F.batch_norm(x, gamma_, beta)
+    assert y.dtype == got_mean.dtype == got_variance.dtype == dtype
+    assert got_mean.shape == got_variance.shape == shape[-1:]
+    check_statistics(x, got_mean, got_variance)
+    y_ref, mean_ref, variance_ref = reference.batch_norm(x, gamma_, beta)
+    error = np.abs(gamma_) * xhat_error(x, variance_ref, mean_ref, 1e-3)
+    assert_close(y, y_ref, error + 4 * np.finfo(dtype).eps * (np.abs(y_ref) + np.abs(beta)))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_backward(shape, dtype, rng):
+    x, gamma_, _, dy = arguments(rng, shape, dtype, mean=2.0)
+    _, mean, variance = F.batch_norm(x)
+    got = F.batch_norm_backward(dy, x, mean, variance, gamma_)
+    expected = reference.batch_norm_backward(dy, x, mean, variance, gamma_)
+    axes, rows = tuple(range(x.ndim - 1)), x[..., 0].size
+    std = np.sqrt(reference.wide(variance) + 1e-3)
+    xhat = np.abs(x - reference.wide(mean)) / std
+    # Every term of the three sums, with the error of xhat (from the cancellation in x - mean).
+    eps = gamma(rows + 16, dtype)
+    xhat_size = xhat + (np.abs(x) + np.abs(mean)) / std
+    abs_dy = np.abs(dy.astype(np.float64))
+    dgamma_size = (abs_dy * xhat_size).sum(axes)
+    dx_size = abs_dy + abs_dy.mean(axes) + xhat_size * dgamma_size / rows
+    sizes = np.abs(gamma_) / std * dx_size, dgamma_size, abs_dy.sum(axes)
+    for g, want, size in zip(got, expected, sizes, strict=True):
+        assert g.dtype == dtype
+        assert_close(g, want, eps * size)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 2, 3), (6, 4), (2, 2, 1, 5)], ids=str)
+@pytest.mark.parametrize("epsilon", [1e-3, 0.5])
+def test_gradients_by_differences(shape, epsilon, rng):
+    x, gamma_, beta, dy = arguments(rng, shape, np.float64, mean=1.0)
+    _, mean, variance = F.batch_norm(x, epsilon=epsilon)
+    dx, dgamma, dbeta = F.batch_norm_backward(dy, x, mean, variance, gamma_, epsilon=epsilon)
+
+    def y(x=x, gamma=gamma_, beta=beta):
+        return F.batch_norm(x, gamma, beta, epsilon=epsilon)[0]
+
+    assert_gradient(dx, lambda v: y(x=v), x, dy, step=1e-5)
+    assert_gradient(dgamma, lambda v: y(gamma=v), gamma_, dy, step=1e-5)
+    assert_gradient(dbeta, lambda v: y(beta=v), beta, dy, step=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (2, 3, 4, 17)], ids=str)
+@pytest.mark.parametrize("epsilon", [1e-3, 1e-5, 2.0])
+def test_inference(shape, epsilon, dtype, rng):
+    x, gamma_, beta, _ = arguments(rng, shape, dtype)
+    mean, variance = uniform(rng, shape[-1], dtype), (rng.random(shape[-1]) + 0.1).astype(dtype)
+    y = F.batch_norm_inference(x, mean, variance, gamma_, beta, epsilon=epsilon)
+    y_ref = reference.batch_norm_inference(x, mean, variance, gamma_, beta, epsilon=epsilon)
+    # y may be computed as x * scale + offset: each part is then rounded at its own size.
+    scale = np.abs(gamma_) / np.sqrt(variance.astype(np.float64) + epsilon)
+    size = (np.abs(x) + np.abs(mean)) * scale + np.abs(beta)
+    assert y.dtype == dtype
+    assert_close(y, y_ref, 4 * np.finfo(dtype).eps * size)
+
+
+def test_gamma_and_beta_are_optional(dtype, rng):
+    x, _, _, dy = arguments(rng, (2, 3, 4, 5), dtype)
+    one, zero = np.ones(5, dtype), np.zeros(5, dtype)
+    y, mean, variance = F.batch_norm(x)
+    np.testing.assert_array_equal(y, F.batch_norm(x, one, zero)[0])
+    np.testing.assert_array_equal(y, F.batch_norm(x, gamma=one)[0])
+    np.testing.assert_array_equal(y, F.batch_norm(x, beta=zero)[0])
+    y = F.batch_norm_inference(x, mean, variance)
+    np.testing.assert_array_equal(y, F.batch_norm_inference(x, mean, variance, one, zero))
+    got = F.batch_norm_backward(dy, x, mean, variance)
+    for g, want in zip(got, F.batch_norm_backward(dy, x, mean, variance, one), strict=True):
+        np.testing.assert_array_equal(g, want)
+
+
+@pytest.mark.parametrize("c", CHANNELS)
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.7e4, 1e30])
+def test_one_value_per_channel(c, value, dtype):
+    x = np.full((1, 1, 1, c), value, dtype)
+    gamma_, beta = np.full(c, 2, dtype), np.arange(c).astype(dtype)
+    y, mean, variance = F.batch_norm(x, gamma_, beta)
+    assert_same_bits(y, np.broadcast_to(beta, x.shape))
+    assert_same_bits(mean, x[0, 0, 0])
+    assert not variance.any()
+    dx, dgamma, dbeta = F.batch_norm_backward(x + 1, x, mean, variance, gamma_)
+    assert not dx.any() and not dgamma.any()
+    np.testing.assert_array_equal(dbeta, (x + 1)[0, 0, 0])
+
+
+def test_constant_channels(dtype):
+    # 0.1 is no float, and 96 is no power of two: a careless mean would leave a variance.
+    x = np.full((4, 6, 4, 9), 0.1, dtype)
+    y, mean, variance = F.batch_norm(x, beta=np.full(9, 0.5, dtype))
+    error = 0.1 * gamma(97, dtype)
+    assert_close(mean, np.full(9, dtype.type(0.1), np.float64), error)
+    assert (variance <= error**2).all()
+    assert_close(y, np.full(x.shape, 0.5), error / np.sqrt(1e-3) + np.finfo(dtype).eps)
+
+
+def test_huge_values_do_not_overflow(dtype, rng):
+    # The square of 1e30 overflows float32; a variance of (1e15)^2 does not.
+    x = (1e15 * rng.standard_normal((4, 5, 5, 3))).astype(dtype)
+    y, _, variance = F.batch_norm(x)
+    y_ref, _, variance_ref = reference.batch_norm(x)
+    np.testing.assert_allclose(variance, variance_ref, rtol=1e-4)
+    np.testing.assert_allclose(y, y_ref, rtol=1e-4, atol=1e-4)

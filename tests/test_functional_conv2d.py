@@ -1,0 +1,196 @@
+"""conv2d and its backward on random floats, against the twin and against differences."""
+
+import numpy as np
+import pytest
+import reference
+from cases import CONVS, TAILS, Conv, uniform
+from gradcheck import assert_gradient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tolerance import assert_close, assert_same_bits, assert_within_bound, gamma
+
+import convkit
+import convkit.functional as F
+
+
+def check_forward(conv, dtype, rng):
+    """Check y against the a-priori bound of its sum."""
+    x, w, b = (uniform(rng, s, dtype) for s in (conv.x_shape, conv.w_shape, (conv.k,)))
+    y = F.conv2d(x, w, b, **conv.options)
+    assert y.dtype == dtype
+    y_ref = reference.conv2d(x, w, b, **conv.options)
+    abs_sum = reference.conv2d(np.abs(x), np.abs(w), np.abs(b), **conv.options)
+    assert_within_bound(y, y_ref, abs_sum, conv.terms[0] + 1)
+
+
+def check_backward(conv, dtype, rng):
+    """Check dx, dw and db against the bounds of their sums."""
+    x, w, dy = (uniform(rng, s, dtype) for s in (conv.x_shape, conv.w_shape, conv.y_shape))
+    gradients = F.conv2d_backward(dy, x, w, **conv.options)
+    expected = reference.conv2d_backward(dy, x, w, **conv.options)
+    abs_sums = reference.conv2d_backward(np.abs(dy), np.abs(x), np.abs(w), **conv.options)
+    terms = (*conv.terms[1:], conv.terms[2])
+    for got, want, abs_sum, n in zip(gradients, expected, abs_sums, terms, strict=True):
+        assert got.dtype == dtype
+        assert_within_bound(got, want, abs_sum, n)
+
+
+@pytest.mark.usefixtures("direct")
+@pytest.mark.parametrize("conv", [*CONVS, *TAILS[::3]], ids=str)
+def test_forward(conv, dtype, rng):
+    check_forward(conv, dtype, rng)
+
+
+@pytest.mark.usefixtures("direct")
+@pytest.mark.parametrize("conv", [*CONVS, *TAILS[::3]], ids=str)
+def test_backward(conv, dtype, rng):
+    check_backward(conv, dtype, rng)
+
+
+WINOGRAD = [
+    Conv((1, 6, 6, 4), (3, 3), 4),
+    Conv((2, 13, 14, 16), (3, 3), 16, padding="same"),
+    Conv((1, 9, 7, 33), (3, 3), 17, padding="same"),
+    Conv((1, 11, 12, 64), (3, 3), 65, padding=((2, 1), (0, 3))),
+    Conv((2, 3, 29, 8), (3, 3), 24, padding="same"),
+    Conv((3, 16, 16, 32), (3, 3), 32, padding="same"),
+]
+
+
+@pytest.mark.parametrize("conv", WINOGRAD, ids=str)
+def test_fast_algorithms(conv, dtype, rng):
+    # Winograd F(4x4, 3x3) mixes the elements of a tile, so its error scales with the largest sum
+    # nearby, and its transforms (factors up to 8) cost one digit or two. The bound of a direct sum
+    # times 32, of the largest sum, leaves room for that; one wrong product exceeds it by 100.
+    x, w, dy = (uniform(rng, s, dtype) for s in (conv.x_shape, conv.w_shape, conv.y_shape))
+    arrays = (x, w), (dy, x, w)
+    got = (F.conv2d(*arrays[0], **conv.options), *F.conv2d_backward(*arrays[1], **conv.options))
+    want, sizes = (
+        (
+            reference.conv2d(*[f(a) for a in arrays[0]], **conv.options),
+            *reference.conv2d_backward(*[f(a) for a in arrays[1]], **conv.options),
+        )
+        for f in (np.asarray, np.abs)
+    )
+    for g, r, size, n in zip(got, want, sizes, (*conv.terms, conv.terms[2]), strict=True):
+        assert_close(g, r, 32 * gamma(n + 2, dtype) * size.max())
+
+
+GRADIENTS = [
+    Conv((2, 4, 5, 2), (3, 3), 3),
+    Conv((1, 5, 4, 3), (3, 2), 2, padding="same"),
+    Conv((1, 5, 6, 2), (3, 3), 2, strides=2, padding="same"),
+    Conv((1, 5, 6, 2), (2, 2), 3, strides=3),
+    Conv((1, 4, 4, 2), (3, 3), 3, padding=((2, 0), (1, 1))),
+    Conv((1, 6, 6, 2), (3, 3), 2, dilation=2, padding=1),
+    Conv((1, 4, 4, 4), (3, 3), 6, groups=2, padding="same"),
+    Conv((1, 4, 4, 3), (3, 3), 3, groups=3, strides=2, padding="same"),
+    Conv((2, 3, 3, 5), (1, 1), 4),
+    Conv((1, 1, 6, 3), (1, 3), 2, strides=(1, 2)),
+]
+
+
+@pytest.mark.parametrize("conv", GRADIENTS, ids=str)
+def test_gradients_by_differences(conv, rng):
+    # A convolution is linear in each argument, so a large step has no truncation error.
+    x, w = uniform(rng, conv.x_shape, np.float64), uniform(rng, conv.w_shape, np.float64)
+    b, dy = uniform(rng, conv.k, np.float64), uniform(rng, conv.y_shape, np.float64)
+    dx, dw, db = F.conv2d_backward(dy, x, w, **conv.options)
+    assert_gradient(dx, lambda v: F.conv2d(v, w, b, **conv.options), x, dy, step=0.1)
+    assert_gradient(dw, lambda v: F.conv2d(x, v, b, **conv.options), w, dy, step=0.1)
+    assert_gradient(db, lambda v: F.conv2d(x, w, v, **conv.options), b, dy, step=0.1)
+
+
+@pytest.mark.parametrize("name", reference.ACTIVATIONS)
+def test_activation_is_applied(name, dtype, rng, direct):
+    conv = Conv((2, 6, 7, 5), (3, 3), 19, padding="same")
+    x, w, b = (uniform(rng, s, dtype) for s in (conv.x_shape, conv.w_shape, (conv.k,)))
+    y = F.conv2d(x, w, b, activation=name, **conv.options)
+    y_ref = reference.conv2d(x, w, b, activation=name, **conv.options)
+    abs_sum = reference.conv2d(np.abs(x), np.abs(w), np.abs(b), **conv.options)
+    # No activation here is steeper than 2; 8 more roundings are its own.
+    bound = 2 * gamma(conv.terms[0] + 3, dtype) * abs_sum + 8 * np.finfo(dtype).eps * (1 + abs_sum)
+    assert_close(y, y_ref, bound)
+
+
+@pytest.mark.parametrize("bad_zero", [-0.0, 0.0])
+def test_bias_of_zero_is_no_bias(bad_zero, dtype, rng):
+    x, w = uniform(rng, (2, 5, 6, 3), dtype), uniform(rng, (3, 3, 3, 7), dtype)
+    np.testing.assert_array_equal(F.conv2d(x, w), F.conv2d(x, w, np.full(7, bad_zero, dtype)))
+
+
+@pytest.mark.parametrize("needs", [("x",), ("w",), ("b",), ("b", "x"), ["w", "b"], ("x", "w", "b")])
+def test_needs(needs, dtype, rng):
+    conv = CONVS[2]
+    x, w, dy = (uniform(rng, s, dtype) for s in (conv.x_shape, conv.w_shape, conv.y_shape))
+    everything = F.conv2d_backward(dy, x, w, **conv.options)
+    some = F.conv2d_backward(dy, x, w, needs=needs, **conv.options)
+    assert len(some) == 3
+    for letter, got, want in zip("xwb", some, everything, strict=True):
+        if letter in needs:
+            assert_same_bits(got, want)
+        else:
+            assert got is None
+
+
+TRANSPOSED = [
+    Conv((2, 5, 6, 3), (3, 3), 4),
+    Conv((2, 5, 6, 17), (3, 3), 9, strides=2, padding="same"),
+    Conv((1, 4, 7, 6), (4, 3), 10, strides=(2, 3), padding=1, groups=2),
+]
+
+
+@pytest.mark.parametrize("conv", TRANSPOSED, ids=str)
+@pytest.mark.parametrize("output_padding", [None, 1])
+def test_transpose_on_floats(conv, output_padding, dtype, rng, direct):
+    kh, kw, _, k = conv.w_shape
+    options = {**conv.options, "output_padding": output_padding}
+    x, b = uniform(rng, conv.x_shape, dtype), uniform(rng, k, dtype)
+    w = uniform(rng, (kh, kw, k // conv.groups, conv.x_shape[3]), dtype)
+    y = F.conv2d_transpose(x, w, b, **options)
+    y_ref = reference.conv2d_transpose(x, w, b, **options)
+    abs_sum = reference.conv2d_transpose(np.abs(x), np.abs(w), np.abs(b), **options)
+    assert_within_bound(y, y_ref, abs_sum, kh * kw * conv.x_shape[3] + 1)
+    dy = uniform(rng, y.shape, dtype)
+    gradients = F.conv2d_transpose_backward(dy, x, w, **options)
+    expected = reference.conv2d_transpose_backward(dy, x, w, **options)
+    abs_sums = reference.conv2d_transpose_backward(np.abs(dy), np.abs(x), np.abs(w), **options)
+    terms = kh * kw * k, x[..., 0].size, dy[..., 0].size
+    for got, want, abs_sum, n in zip(gradients, expected, abs_sums, terms, strict=True):
+        assert_within_bound(got, want, abs_sum, n)
+
+
+@st.composite
+def convolutions(draw):
+    """Draw a valid convolution: the output size first, then an input that gives it."""
+
+    def number(low, high):
+        return draw(st.integers(low, high))
+
+    kernel = number(1, 5), number(1, 4)
+    strides, dilation = (number(1, 4), number(1, 3)), (number(1, 3), number(1, 2))
+    sides = (number(0, 3), number(0, 3)), (number(0, 3), number(0, 3))
+    extent = reference.kernel_extent(kernel, dilation)
+    size = []
+    for axis in (0, 1):
+        padded = (number(1, 6) - 1) * strides[axis] + extent[axis] + number(0, strides[axis] - 1)
+        size.append(max(padded - sum(sides[axis]), 1))
+    padding = draw(st.sampled_from(["same", sides, sides]))
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    channels = st.sampled_from([1, 2, 3, 4, 5, 8, 11, 16, 17, 23])
+    c, k = groups * draw(channels), groups * draw(channels)
+    return Conv((number(1, 3), *size, c), kernel, k, strides, padding, dilation, groups)
+
+
+# `derandomize` draws the same examples in every run, so a failure is never a matter of luck.
+@settings(derandomize=True, max_examples=150, deadline=None, database=None)
+@given(conv=convolutions(), dtype=st.sampled_from([np.float32, np.float64]))
+def test_any_valid_convolution(conv, dtype):
+    before = convkit.runtime.get_algorithm()
+    convkit.set_algorithm("direct")
+    try:
+        rng = np.random.default_rng(abs(hash(conv.x_shape)) % 2**32)
+        check_forward(conv, dtype, rng)
+        check_backward(conv, dtype, rng)
+    finally:
+        convkit.set_algorithm(before)

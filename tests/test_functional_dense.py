@@ -1,0 +1,75 @@
+"""dense and its backward."""
+
+import numpy as np
+import pytest
+import reference
+from cases import CHANNELS, uniform
+from gradcheck import assert_gradient
+from tolerance import assert_close, assert_same_bits, assert_within_bound, gamma
+
+import convkit.functional as F
+
+SHAPES = [
+    ((1, 1), 1),
+    ((1, 1000), 10),
+    ((64, 3), 2),
+    ((33, 129), 65),
+    ((3, 4, 5), 6),
+    ((2, 3, 4, 5), 7),
+    ((200, 37), 19),
+    *[((5, c), k) for c, k in zip(CHANNELS, CHANNELS[::-1], strict=True)],
+]
+
+
+@pytest.mark.parametrize(("x_shape", "k"), SHAPES)
+def test_forward_and_backward(x_shape, k, dtype, rng):
+    c, rows = x_shape[-1], int(np.prod(x_shape[:-1]))
+    x, w, b = uniform(rng, x_shape, dtype), uniform(rng, (c, k), dtype), uniform(rng, k, dtype)
+    y = F.dense(x, w, b)
+    assert y.dtype == dtype
+    abs_sum = reference.dense(np.abs(x), np.abs(w), np.abs(b))
+    assert_within_bound(y, reference.dense(x, w, b), abs_sum, c + 1)
+    dy = uniform(rng, y.shape, dtype)
+    expected = reference.dense_backward(dy, x, w)
+    abs_sums = reference.dense_backward(np.abs(dy), np.abs(x), np.abs(w))
+    got = F.dense_backward(dy, x, w)
+    for g, want, size, n in zip(got, expected, abs_sums, (k, rows, rows), strict=True):
+        assert g.dtype == dtype
+        assert_within_bound(g, want, size, n)
+
+
+@pytest.mark.parametrize("name", reference.ACTIVATIONS)
+def test_activation_is_applied(name, dtype, rng):
+    x, w, b = (uniform(rng, s, dtype) for s in ((9, 13), (13, 21), (21,)))
+    y = F.dense(x, w, b, activation=name)
+    abs_sum = reference.dense(np.abs(x), np.abs(w), np.abs(b))
+    # No activation here is steeper than 2; 8 more roundings are its own.
+    bound = 2 * gamma(16, dtype) * abs_sum + 8 * np.finfo(dtype).eps * (1 + abs_sum)
+    assert_close(y, reference.dense(x, w, b, activation=name), bound)
+
+
+@pytest.mark.parametrize("x_shape", [(3, 4), (2, 3, 4)])
+def test_gradients_by_differences(x_shape, rng):
+    x, w, b = (uniform(rng, s, np.float64) for s in (x_shape, (4, 5), (5,)))
+    dy = uniform(rng, (*x_shape[:-1], 5), np.float64)
+    dx, dw, db = F.dense_backward(dy, x, w)
+    assert_gradient(dx, lambda v: F.dense(v, w, b), x, dy, step=0.1)
+    assert_gradient(dw, lambda v: F.dense(x, v, b), w, dy, step=0.1)
+    assert_gradient(db, lambda v: F.dense(x, w, v), b, dy, step=0.1)
+
+
+@pytest.mark.parametrize("needs", [("x",), ("w",), ("b",), ("b", "x"), ["w", "b"]])
+def test_needs(needs, dtype, rng):
+    x, w, dy = (uniform(rng, s, dtype) for s in ((5, 6), (6, 7), (5, 7)))
+    everything = F.dense_backward(dy, x, w)
+    some = F.dense_backward(dy, x, w, needs=needs)
+    for letter, got, want in zip("xwb", some, everything, strict=True):
+        if letter in needs:
+            assert_same_bits(got, want)
+        else:
+            assert got is None
+
+
+def test_leading_axes_are_rows(dtype, rng):
+    x, w = uniform(rng, (2, 3, 4, 5), dtype), uniform(rng, (5, 7), dtype)
+    assert_same_bits(F.dense(x, w), F.dense(x.reshape(24, 5), w).reshape(2, 3, 4, 7))

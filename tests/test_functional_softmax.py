@@ -1,0 +1,122 @@
+"""softmax, log_softmax and softmax_cross_entropy."""
+
+import numpy as np
+import pytest
+import reference
+from cases import CHANNELS, uniform
+from gradcheck import assert_gradient
+from tolerance import assert_close, assert_same_bits, gamma
+
+import convkit.functional as F
+
+
+def softmax_bound(x, axis, y_ref):
+    """Bound the relative error: x - max is rounded; exp, a sum and a quotient follow."""
+    x = x.astype(np.float64)
+    shift = x.max(axis, keepdims=True) - x
+    terms = x.shape[axis] + 12
+    return y_ref * gamma(terms, np.float32) * (1 + shift + shift.max(axis, keepdims=True))
+
+
+def rescale(bound, dtype):
+    """Turn a float32 bound into one of `dtype`; what is below the normal range may be flushed."""
+    return bound * (np.finfo(dtype).eps / np.finfo(np.float32).eps) + np.finfo(dtype).tiny
+
+
+@pytest.mark.parametrize("cols", CHANNELS)
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
+def test_softmax_over_the_last_axis(cols, scale, dtype, rng):
+    x = scale * uniform(rng, (6, cols), dtype)
+    with np.errstate(under="ignore"):
+        y_ref, log_ref = reference.softmax(x), reference.log_softmax(x)
+    y, log_y = F.softmax(x), F.log_softmax(x)
+    assert y.dtype == log_y.dtype == dtype
+    bound = softmax_bound(x, -1, np.ones_like(y_ref))
+    assert_close(y, y_ref, rescale(bound * y_ref, dtype))
+    assert_close(log_y, log_ref, rescale(bound, dtype))
+    assert_close(y.astype(np.float64).sum(-1), np.ones(6), gamma(cols + 20, dtype))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+def test_axis(axis, dtype, rng):
+    x = 3 * uniform(rng, (4, 5, 6), dtype)
+    for f in (F.softmax, F.log_softmax):
+        y = f(x, axis)
+        assert_same_bits(y, np.moveaxis(f(np.moveaxis(x, axis, -1)), -1, axis))
+        assert y.flags.c_contiguous
+    assert_close(F.softmax(x, axis), reference.softmax(x, axis), gamma(60, dtype))
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (0, 5), (2, 0, 3), (2, 3, 1, 4, 5)])
+def test_any_rank(shape, dtype, rng):
+    x = uniform(rng, shape, dtype)
+    for name in ("softmax", "log_softmax"):
+        y = getattr(F, name)(x)
+        assert y.shape == shape and y.dtype == dtype
+        assert_close(y, getattr(reference, name)(x), gamma(60, dtype) * 4)
+
+
+def test_shift_of_large_logits(dtype):
+    # exp(1000) overflows: only the differences may count.
+    x = np.array([[1000, 999, 998], [-1000, -1001, -1002]], dtype)
+    y = F.softmax(x)
+    assert_same_bits(y[0], y[1])
+    assert_close(y[0], reference.softmax([2.0, 1.0, 0.0]), gamma(20, dtype))
+
+
+LABEL_TYPES = [np.int64, np.int32, np.uint8, np.int8, np.uint64, list]
+
+
+def check_loss(logits, labels, label_smoothing=0.0):
+    """Check loss and gradient against the twin."""
+    options = {"label_smoothing": label_smoothing}
+    loss, dlogits = F.softmax_cross_entropy(logits, labels, **options)
+    loss_ref, dlogits_ref = reference.softmax_cross_entropy(logits, labels, **options)
+    dtype, (n, k) = logits.dtype, logits.shape
+    size = 1 + np.abs(logits.astype(np.float64)).max()
+    bound = gamma(n + 2 * k + 20, dtype) * size
+    assert np.ndim(loss) == 0
+    assert_close(np.float64(loss), loss_ref, bound * 4)
+    assert dlogits.dtype == dtype
+    assert_close(dlogits, dlogits_ref, bound * 4 / n)
+
+
+@pytest.mark.parametrize("kind", LABEL_TYPES)
+def test_integer_labels(kind, dtype, rng):
+    logits, labels = 5 * uniform(rng, (12, 10), dtype), rng.integers(0, 10, 12)
+    check_loss(logits, labels.tolist() if kind is list else labels.astype(kind))
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (1, 2), (3, 7), (64, 10), (5, 100), (130, 33)])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 1.0])
+def test_sizes_and_smoothing(n, k, label_smoothing, dtype, rng):
+    logits, labels = 5 * uniform(rng, (n, k), dtype), rng.integers(0, k, n)
+    check_loss(logits, labels, label_smoothing)
+    one_hot = np.eye(k, dtype=dtype)[labels]
+    check_loss(logits, one_hot, label_smoothing)
+    probabilities = reference.softmax(uniform(rng, (n, k), dtype)).astype(dtype)
+    check_loss(logits, probabilities, label_smoothing)
+
+
+def test_extreme_logits(dtype):
+    logits = np.array([[1e4, 0, -1e4], [-1e4, 0, 1e4]], dtype)
+    loss, dlogits = F.softmax_cross_entropy(logits, [0, 0])
+    assert loss == 1e4  # (0 + 2e4) / 2
+    np.testing.assert_array_equal(dlogits, [[0, 0, 0], [-0.5, 0, 0.5]])
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
+def test_gradient_by_differences(label_smoothing, rng):
+    logits = 2 * uniform(rng, (4, 5), np.float64)
+    for labels in (rng.integers(0, 5, 4), reference.softmax(uniform(rng, (4, 5), np.float64))):
+
+        def loss(x, labels=labels):
+            return F.softmax_cross_entropy(x, labels, label_smoothing=label_smoothing)[0]
+
+        _, dlogits = F.softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        assert_gradient(dlogits, loss, logits, 1.0, step=1e-5)
+
+
+def test_gradient_rows_sum_to_zero(dtype, rng):
+    _, dlogits = F.softmax_cross_entropy(uniform(rng, (8, 33), dtype), rng.integers(0, 33, 8))
+    assert_close(dlogits.astype(np.float64).sum(1), np.zeros(8), gamma(60, dtype))
