@@ -21,7 +21,7 @@ PAGE = 4096
 # are read together then do not compete for the same cache sets, and a load does not wait for a
 # store at the same place in another page.
 SKEWED = 4 * PAGE
-SKEW_LINES = 5  # odd: steps through all 64 lines of a page
+SKEW = 5 * LINE  # an odd number of lines: steps through all 64 of a page
 
 
 @dataclass(eq=False)
@@ -123,14 +123,9 @@ def place(storages: Iterable[Storage], block: Sequence[Storage] = ()) -> int:
         whole = Storage(length, min(s.first for s in block), max(s.last for s in block))
         wanted.append(whole)
     placed: list[Storage] = []
-    large = 0
     for storage in sorted(wanted, key=lambda s: (-s.nbytes, s.first)):
-        residue = None
-        if storage.nbytes >= SKEWED:
-            residue = SKEW_LINES * LINE * large % PAGE
-            large += 1
         neighbours = [s for s in placed if s.first <= storage.last and storage.first <= s.last]
-        storage.offset = _best_gap(neighbours, _lines(storage.nbytes), residue)
+        storage.offset = _best_gap(neighbours, storage.nbytes)
         placed.append(storage)
     if whole is not None:
         offset = whole.offset
@@ -144,21 +139,27 @@ def _lines(nbytes: int) -> int:
     return -(-max(nbytes, 1) // LINE) * LINE
 
 
-def _best_gap(neighbours: Iterable[Storage], nbytes: int, residue: int | None) -> int:
+def _best_gap(neighbours: Sequence[Storage], nbytes: int) -> int:
     """Return the offset in the smallest gap between neighbours that holds nbytes."""
-    best, best_gap = -1, 0
-    end = 0
+    avoided = {s.offset % PAGE for s in neighbours if s.nbytes >= SKEWED <= nbytes}
+    length = _lines(nbytes)
+    best, best_gap, end = -1, 0, 0
     for other in sorted(neighbours, key=lambda s: s.offset):
-        start = _aligned(end, residue)
-        gap = other.offset - start
-        if gap >= nbytes and (best < 0 or gap < best_gap):
-            best, best_gap = start, gap
+        gap = other.offset - end
+        if gap >= length and (best < 0 or gap < best_gap):
+            start = _skewed(end, avoided)
+            if start + length <= other.offset:
+                best, best_gap = start, gap
         end = max(end, other.offset + _lines(other.nbytes))
-    return best if best >= 0 else _aligned(end, residue)
+    return best if best >= 0 else _skewed(end, avoided)
 
 
-def _aligned(offset: int, residue: int | None) -> int:
-    return offset if residue is None else offset + (residue - offset) % PAGE
+def _skewed(offset: int, avoided: set[int]) -> int:
+    """Return the next offset that no large neighbour shares within its page, if there is one."""
+    for step in range(PAGE // LINE):
+        if (offset + step * SKEW) % PAGE not in avoided:
+            return offset + step * SKEW
+    return offset
 
 
 def barriers(ops: Sequence[Op], storages: Mapping[Tensor, Storage]) -> list[bool]:

@@ -122,8 +122,8 @@ def update(
 ) -> None:
     """Emit a step of an optimizer, "sgd", "rmsprop" or "adam", for all parameters.
 
-    parameters are `Parameter`s or tuples of their fields; hyper is a float64 variable of the numbers
-    named in HYPER, step a uint64 counter: both are read at each run, and step counts up.
+    parameters are `Parameter`s or tuples of their fields; hyper is a float64 variable of the
+    numbers named in HYPER, step a uint64 counter: both are read at each run, and step counts up.
     """
     function = "update"
     op_class, slot_counts = UPDATES[_check.one_of(function, "kind", kind, UPDATES)]
