@@ -1,0 +1,216 @@
+"""Every exported layer keeps the contract: shapes, modes, weights, gradients, errors."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import convkit
+from convkit import layers, losses
+from convkit.layers.base import Layer, MergingLayer
+
+# What each layer is made with, and the shape of one sample.
+CASES = {
+    "Activation": ({"activation": "tanh"}, (5, 4, 3)),
+    "Add": ({}, (5, 4, 3)),
+    "AveragePooling2D": ({"pool_size": 3, "strides": 2, "padding": "same"}, (7, 6, 3)),
+    "BatchNormalization": ({}, (5, 4, 3)),
+    "Concatenate": ({}, (5, 4, 3)),
+    "Conv2D": ({"filters": 4, "kernel_size": 3, "activation": "swish"}, (6, 5, 3)),
+    "Dense": ({"units": 4, "activation": "sigmoid"}, (7,)),
+    "DepthwiseConv2D": ({"kernel_size": 3, "depth_multiplier": 2}, (6, 5, 3)),
+    "Dropout": ({"rate": 0.4}, (6, 5, 3)),
+    "Flatten": ({}, (6, 5, 3)),
+    "GlobalAveragePooling2D": ({}, (6, 5, 3)),
+    "GlobalMaxPooling2D": ({"keepdims": True}, (6, 5, 3)),
+    "LeakyReLU": ({}, (6, 5, 3)),
+    "MaxPooling2D": ({}, (7, 6, 3)),
+    "ReLU": ({}, (6, 5, 3)),
+    "Rescaling": ({"scale": 0.5, "offset": 1.0}, (6, 5, 3)),
+    "Reshape": ({"target_shape": (10, -1)}, (6, 5, 3)),
+    "Softmax": ({}, (6, 5, 3)),
+    "ZeroPadding2D": ({"padding": ((1, 0), (2, 3))}, (6, 5, 3)),
+}
+CLASSES = sorted(
+    {
+        cls.__name__
+        for _, cls in inspect.getmembers(layers, inspect.isclass)
+        if issubclass(cls, Layer) and cls is not Layer
+    }
+)
+
+
+def test_every_exported_layer_has_a_case():
+    assert sorted(CASES) == CLASSES
+
+
+def make(name, dtype="float64", head=None):
+    """Build the model of one layer: with a flat output when `head` asks for it."""
+    options, shape = CASES[name]
+    convkit.set_seed(3)
+    layer = getattr(layers, name)(**options, dtype=dtype)
+    x = layers.Input(shape)
+    if isinstance(layer, MergingLayer):
+        y = layer([x, layers.Activation("tanh", dtype=dtype)(x)])
+    else:
+        y = layer(x)
+    if head:
+        if len(y.shape) > 2:
+            y = layers.Flatten(dtype=dtype)(y)
+        y = layers.Dense(head, dtype=dtype)(y)
+    return convkit.Model(x, y), layer, shape
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CLASSES)
+def test_shapes_and_dtype(name, dtype, rng):
+    model, layer, shape = make(name, dtype)
+    x = rng.standard_normal((5, *shape))
+    y = model.predict(x, batch_size=3)
+    assert y.shape == (5, *model.output_shape[1:])
+    assert y.dtype == dtype
+    assert layer.output_shape == model.output_shape
+    np.testing.assert_array_equal(model(x), y)
+    assert layer.count_params() == sum(w.size for w in layer.get_weights())
+    assert layer.name in repr(layer.get_config().values()) and model.count_params() >= 0
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_training_mode_differs_only_where_it_should(name, rng):
+    model, _, shape = make(name)
+    x = rng.standard_normal((6, *shape))
+    same = np.array_equal(model(x, training=True), model(x))
+    assert same == (name not in {"BatchNormalization", "Dropout"})
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_weights_go_out_and_in(name):
+    model, layer, _ = make(name)
+    old = layer.get_weights()
+    layer.set_weights([w + 1 for w in old])
+    for before, after in zip(old, layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(before + 1, after)
+    with pytest.raises(ValueError, match="set_weights"):
+        layer.set_weights([np.zeros((9, 9))])
+    for view in model.weights:
+        assert not view.flags.writeable
+
+
+class _Frozen(convkit.optimizers.SGD):
+    """Plain SGD with rate 1: the change of a weight is minus its gradient."""
+
+    def __init__(self):
+        super().__init__(1.0)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_gradients(name, rng):
+    model, layer, shape = make(name, head=3)
+    if name == "Dropout":
+        layer.seed = 7
+    x = rng.standard_normal((4, *shape))
+    y = rng.standard_normal((4, 3))
+    start = model.get_weights()
+
+    def loss_at(weights):
+        model.set_weights(weights)
+        model.optimizer.iterations.value[0] = 0
+        return model.fit(x, y, batch_size=4, shuffle=False, verbose=0).history["loss"][0]
+
+    model.compile(_Frozen(), "mse")
+    loss_at(start)
+    changed = model.get_weights()
+    step = 1e-6
+    checked = 0
+    for i, weight in enumerate(start):
+        if name == "BatchNormalization" and i in (2, 3):
+            continue  # moving statistics
+        for at in rng.choice(weight.size, min(5, weight.size), replace=False):
+            moved = [w.copy() for w in start]
+            moved[i].reshape(-1)[at] += step
+            above = loss_at(moved)
+            moved[i].reshape(-1)[at] -= 2 * step
+            below = loss_at(moved)
+            slope = (above - below) / (2 * step)
+            got = (weight - changed[i]).reshape(-1)[at]
+            # Central differences: rounding of the loss over the step, plus the third derivative.
+            assert abs(got - slope) <= 2e-8 * max(1, abs(slope)) + 1e-7
+            checked += 1
+    assert checked >= 4
+
+
+def test_batch_norm_moves_its_statistics(rng):
+    x = (3 * rng.standard_normal((50, 4)) + 2).astype(np.float32)
+    model = convkit.Sequential([layers.Input((4,)), layers.BatchNormalization(), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(x, np.zeros((50, 1)), batch_size=50, epochs=3, verbose=0)
+    norm = model.layers[0]
+    share = 1 - 0.99**3
+    np.testing.assert_allclose(norm.moving_mean, share * x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(norm.moving_variance, 1 + share * (x.var(0) - 1), rtol=1e-5)
+
+
+def test_frozen_layers_do_not_change(rng):
+    model = convkit.Sequential([layers.Input((4,)), layers.Dense(3), layers.Dense(2)])
+    model.layers[0].trainable = False
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    model.fit(rng.standard_normal((8, 4)), np.ones((8, 2)), verbose=0)
+    after = model.get_weights()
+    assert [np.array_equal(a, b) for a, b in zip(before, after, strict=True)] == [
+        *(True, True, False, False)
+    ]
+
+
+def test_dropout_statistics():
+    x = np.ones((200, 500), np.float32)
+    y = layers.Dropout(0.2)(x, training=True)
+    assert set(np.unique(y)) == {np.float32(0), np.float32(1.25)}
+    # 100,000 draws: the mean has a standard deviation of 0.5 / sqrt(1e5) = 0.0016.
+    assert abs(y.mean() - 1) < 0.008
+    np.testing.assert_array_equal(layers.Dropout(0.2)(x), x)
+
+
+WRONG = [
+    (lambda: layers.Conv2D(0, 3), "filters"),
+    (lambda: layers.Conv2D(3, (3, 0)), "kernel_size"),
+    (lambda: layers.Conv2D(3, 3, padding="sam"), "did you mean 'same'"),
+    (lambda: layers.Conv2D(3, 3, data_format="channels_first"), "data_format"),
+    (lambda: layers.Conv2D(3, 3, activation="swich"), "did you mean 'swish'"),
+    (lambda: layers.Conv2D(4, 3, groups=3), "groups"),
+    (lambda: layers.Dropout(1.0), "rate"),
+    (lambda: layers.BatchNormalization(momentum=2), "momentum"),
+    (lambda: layers.Conv2D(3, 5)(layers.Input((3, 3, 1))), "larger than the padded input"),
+    (lambda: layers.Conv2D(3, 3)(layers.Input((28, 28))), "channel axis"),
+    (lambda: layers.MaxPool2D()(layers.Input((28,))), "batch, height, width, channels"),
+    (lambda: layers.Add()(layers.Input((3,))), "list of at least two"),
+    (lambda: layers.Reshape((7, 7))(layers.Input((3, 3))), "target_shape"),
+    (lambda: layers.Input(28), "tuple or list"),
+]
+
+
+@pytest.mark.parametrize(("make_wrong", "words"), WRONG)
+def test_wrong_arguments(make_wrong, words):
+    with pytest.raises(ValueError, match=words):
+        make_wrong()
+
+
+def test_unknown_argument_suggests():
+    with pytest.raises(TypeError, match="did you mean 'activation'"):
+        layers.Dense(3, activaation="relu")
+
+
+def test_losses_on_arrays():
+    p = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]])
+    sparse = losses.SparseCategoricalCrossentropy()([0, 2], p)
+    expected = -(np.log(0.7) + np.log(0.8)) / 2
+    assert sparse == pytest.approx(expected, rel=1e-6)
+    one_hot = convkit.utils.to_categorical([0, 2], 3)
+    assert losses.CategoricalCrossentropy()(one_hot, p) == pytest.approx(expected, rel=1e-6)
+    weighted = losses.SparseCategoricalCrossentropy()([0, 2], p, sample_weight=[2, 0])
+    assert weighted == pytest.approx(-np.log(0.7), rel=1e-6)
+    assert losses.MeanSquaredError()([[1.0, 2.0]], [[2.0, 4.0]]) == pytest.approx(2.5)
+    with pytest.raises(ValueError, match="did you mean 'categorical_crossentropy'"):
+        losses.get("scategorical_crossentropy")
+    with pytest.raises(ValueError, match=r"\[0, 3\)"):
+        losses.SparseCategoricalCrossentropy()([0, 3], p)
