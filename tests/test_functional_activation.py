@@ -34,9 +34,8 @@ def scale_of(name, x, derivative):
     """Return the size, besides the result's own, that rounding errors are measured against."""
     x = np.abs(x.astype(np.float64))
     if derivative:
-        # Sums of terms up to about 1 that cancel: an absolute error of that size. In gelu's tanh
-        # form, 1 - sigmoid is multiplied by up to 35 before it meets the rest.
-        return {"relu": 0.0, "leaky_relu": 0.0, "hard_sigmoid": 0.0, "gelu": 3.0}.get(name, 1.0)
+        # Sums of terms up to about 1 that cancel: an absolute error of that size.
+        return 0.0 if name in {"relu", "leaky_relu", "hard_sigmoid"} else 1.0
     # x * (1 + erf or tanh): the sum cancels for negative x. Below -10 nothing is left of it.
     return np.where(x < 20, 0.5 * x, 0) if name in {"gelu", "mish"} else 0.0
 
@@ -62,13 +61,14 @@ def test_backward(name, parameters, dtype, rng):
     x = arguments(dtype)
     if name.startswith("hard"):
         x = x[np.abs(np.abs(x) - 3) > 1e-3]  # the derivative jumps there
+    # The tanh form's argument grows to about 10 where the derivative bends: its rounding, times that.
     dy = uniform(rng, x.shape, dtype)
     with np.errstate(under="ignore", over="ignore"):
         dx_ref = reference.activation_backward(dy, x, name, **parameters)
     dx = F.activation_backward(dy, x, name, **parameters)
     assert dx.dtype == dtype
     scale = scale_of(name, x, derivative=True) * np.abs(dy.astype(np.float64))
-    assert_ulps(dx, dx_ref, ULPS.get(name, 6) + 1, scale)
+    assert_ulps(dx, dx_ref, ULPS.get(name, 6) + 1 + 20 * bool(parameters.get("approximate")), scale)
 
 
 @pytest.mark.parametrize(("name", "parameters"), VARIANTS)
