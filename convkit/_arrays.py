@@ -21,18 +21,23 @@ def look(function: str, name: str, value: ArrayLike) -> Array:
         raise ValueError(f"{function}: {name} must be a regular array; {error}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(
-            f"{function}: {name} must be an array of real numbers, got {name} of dtype {array.dtype}"
+            f"{function}: {name} must be an array of real numbers, got {name} of dtype"
+            f" {array.dtype}"
         )
     return array
 
 
 def result_type(*arrays: Array | None) -> DTypeLike:
+    """Return float64 if any array is, else float32."""
     wide = any(a is not None and a.dtype.kind == "f" and a.dtype.itemsize >= 8 for a in arrays)
     return np.float64 if wide else np.float32
 
 
 def dense_array(array: Array, dtype: DTypeLike) -> Array:
     """Return a C-contiguous, aligned array of native dtype: the same one where it is that."""
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.aligned:
+        return array
     return np.require(array, dtype, ("C_CONTIGUOUS", "ALIGNED"))
 
 
@@ -49,6 +54,24 @@ def check_shape(function: str, name: str, array: Array, shape: tuple[int, ...]) 
         raise ValueError(
             f"{function}: {name} must have shape {tuple(shape)}, got {name} of shape {array.shape}"
         )
+
+
+def make_gradients(
+    function: str, needs: Sequence[str], dtype: DTypeLike, *shapes: tuple[int, ...], empty: bool
+) -> tuple[Array | None, ...]:
+    """Return new arrays for dx, dw and db of these shapes, None for what is not in `needs`.
+
+    For an empty batch they are zeros: no kernel runs.
+    """
+    if isinstance(needs, str) or not hasattr(needs, "__iter__") or not set(needs) <= {*"xwb"}:
+        raise ValueError(
+            f"{function}: needs must be a collection of 'x', 'w' and 'b', got needs={needs!r}"
+        )
+    make = np.zeros if empty else np.empty
+    return tuple(
+        make(shape, dtype) if name in needs else None
+        for name, shape in zip("xwb", shapes, strict=True)
+    )
 
 
 def make_output(

@@ -6,7 +6,8 @@ Every message says what must hold, what came, and the fix. Nothing here allocate
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 Pair = tuple[int, int]
@@ -141,7 +142,7 @@ def output_size(
     padding: Padding,
     window: Sequence[int],
 ) -> Pair:
-    """Return (rows, columns) of the output for an input (N, H, W, C); `kernel` counts dilation in."""
+    """Return (rows, columns) of the output for an input (N, H, W, C); `kernel` counts dilation."""
     what = "kernel" if len(window) == 4 else "pool_size"
     result = []
     for axis, name in enumerate(("height", "width")):
@@ -173,6 +174,36 @@ def product(function: str, what: str, sizes: Iterable[int]) -> int:
     return total
 
 
+Geometry = Callable[..., dict[str, int]]
+
+
+def _remembered(geometry: Geometry) -> Geometry:
+    """Compute a geometry once per combination of plain arguments: checks cost more than small ops.
+
+    Plain are ints, strings, None and tuples of plain things. 1.0 and True equal 1 but are not: they
+    go through the checks each time.
+    """
+    cached = functools.lru_cache(maxsize=4096)(geometry)
+
+    @functools.wraps(geometry)
+    def wrapper(*arguments: Any) -> dict[str, int]:
+        return dict((cached if _is_plain(arguments) else geometry)(*arguments))
+
+    return wrapper
+
+
+def _is_plain(values: tuple[Any, ...]) -> bool:
+    for value in values:
+        kind = type(value)
+        if kind is tuple:
+            if not _is_plain(value):
+                return False
+        elif kind is not int and kind is not str and value is not None:
+            return False
+    return True
+
+
+@_remembered
 def conv2d_geometry(
     function: str,
     x_shape: Sequence[int],
@@ -226,8 +257,8 @@ def transpose_size(
 ) -> Pair:
     """Return (outputs, outputs cut at the start) of one axis of a transposed convolution.
 
-    Keras's rule: "valid" gives (size - 1) stride + max(kernel, stride) outputs and "same" gives size
-    stride; with output padding, (size - 1) stride plus kernel or kernel % 2 plus that padding.
+    Keras's rule: "valid" gives (size - 1) stride + max(kernel, stride) outputs and "same" gives
+    size stride; with output padding, (size - 1) stride plus kernel or kernel % 2 plus that padding.
     """
     full = (size - 1) * stride + kernel
     if padding == "valid":
@@ -239,6 +270,7 @@ def transpose_size(
     return full - sum(padding) + (extra or 0), padding[0]
 
 
+@_remembered
 def conv2d_transpose_geometry(
     function: str,
     x_shape: Sequence[int],
@@ -270,9 +302,9 @@ def conv2d_transpose_geometry(
             )
     if wk != k or k % groups:
         raise ValueError(
-            f"{function}: w must be (KH, KW, K/groups, C) with the {k} channels of x last and groups"
-            f" must divide them, got x of shape {tuple(x_shape)} and w of shape {tuple(w_shape)} with"
-            f" groups={groups}"
+            f"{function}: w must be (KH, KW, K/groups, C) with the {k} channels of x last and"
+            f" groups must divide them, got x of shape {tuple(x_shape)} and w of shape"
+            f" {tuple(w_shape)} with groups={groups}"
         )
     kernel = ((kh - 1) * dilation_h + 1, (kw - 1) * dilation_w + 1)
     sides = (form, form) if isinstance(form, str) else form
@@ -294,6 +326,7 @@ def conv2d_transpose_geometry(
     }
 
 
+@_remembered
 def pool2d_geometry(
     function: str, x_shape: Sequence[int], pool_size: Any, strides: Any, padding: Any
 ) -> dict[str, int]:
@@ -310,8 +343,8 @@ def pool2d_geometry(
     pads = resolve_padding(function, padding, (ih, iw), (kh, kw), (stride_h, stride_w))
     if max(pads[0]) >= kh or max(pads[1]) >= kw:
         raise ValueError(
-            f"{function}: padding must be smaller than the window, so that no window is all padding,"
-            f" got padding={padding!r} with pool_size={(kh, kw)}"
+            f"{function}: padding must be smaller than the window, so that no window is all"
+            f" padding, got padding={padding!r} with pool_size={(kh, kw)}"
         )
     oh, ow = output_size(function, tuple(x_shape), (kh, kw), (stride_h, stride_w), pads, (kh, kw))
     product(function, "x", x_shape)
@@ -327,7 +360,7 @@ def pool2d_geometry(
     }
 
 
-# ---- activations -----------------------------------------------------------------------------------
+# ---- activations ---------------------------------------------------------------------------------
 
 # In the order of enum ck_activation_kind: name -> (kind, parameter and its default or None).
 ACTIVATIONS: dict[str, tuple[int, tuple[str, float] | None]] = {
@@ -367,8 +400,8 @@ def activation(
     for given in parameters:
         if given not in allowed:
             raise TypeError(
-                f"{function}: {name} takes"
-                f" {', '.join(sorted(allowed)) or 'no parameters'}, got {given}={parameters[given]!r}"
+                f"{function}: {name} takes {', '.join(sorted(allowed)) or 'no parameters'}, got"
+                f" {given}={parameters[given]!r}"
             )
     if name == "gelu":
         approximate = parameters.get("approximate", False)

@@ -1,49 +1,55 @@
-"""Fill the C structs: named values into an array of 8-byte slots. The one place that knows how."""
+"""Fill the C structs: named values into 8-byte slots. The one place that knows how.
+
+A program's structs lie in one array of slots (`fill`); a single call packs its own (`call`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _core
 
-_FIELDS: dict[str, dict[str, tuple[int, str]]] = {
-    struct: {field: (slot, kind) for field, slot, kind in fields}
-    for struct, fields in _core.layouts.items()
+_CODES = {"p": "Q", "i": "q", "d": "d"}  # of the struct module
+
+
+class _Layout(NamedTuple):
+    """The fields of a C struct."""
+
+    slots: dict[str, int]
+    kinds: dict[str, str]
+    pack: Callable[..., bytes]
+
+
+_LAYOUTS = {
+    name: _Layout(
+        {field: slot for field, slot, _kind in fields},
+        {field: kind for field, _slot, kind in fields},
+        struct.Struct("=" + "".join(_CODES[kind] for _field, _slot, kind in fields)).pack,
+    )
+    for name, fields in _core.layouts.items()
+}
+_KERNELS = {
+    kernel: (number, _LAYOUTS[_core.kernel_structs[kernel]])
+    for kernel, number in _core.kernel_ids.items()
 }
 
 
-def check_fields(struct: str, fields: tuple[str, ...]) -> None:
-    """Raise ImportError unless `fields` are exactly the fields of the C struct."""
-    known = set(_FIELDS.get(struct, ()))
-    if known != set(fields):
-        missing, unknown = sorted(known - set(fields)), sorted(set(fields) - known)
-        raise ImportError(
-            f"{struct}: Python and C disagree: C alone has {missing}, Python alone has {unknown};"
-            " rebuild the extension"
-        )
-
-
-def slot_count(struct: str) -> int:
+def slot_count(name: str) -> int:
     """Return the size of a struct in slots."""
-    return len(_FIELDS[struct])
+    return len(_LAYOUTS[name].slots)
 
 
-def fill(slots: NDArray[np.uint64], struct: str, values: Mapping[str, Any]) -> None:
+def fill(slots: NDArray[np.uint64], name: str, values: Mapping[str, Any]) -> None:
     """Write `values` (addresses, ints, floats; None is a null pointer) into a struct's slots."""
-    fields = _FIELDS[struct]
-    ints, floats = slots.view(np.int64), slots.view(np.float64)
-    for name, value in values.items():
-        slot, kind = fields[name]
-        if kind == "d":
-            floats[slot] = value
-        elif kind == "i":
-            ints[slot] = value
-        else:
-            slots[slot] = value or 0
+    layout = _LAYOUTS[name]
+    views = {"p": slots, "i": slots.view(np.int64), "d": slots.view(np.float64)}
+    for field, value in values.items():
+        views[layout.kinds[field]][layout.slots[field]] = 0 if value is None else value
 
 
 def address(array: NDArray[Any] | None) -> int:
@@ -51,15 +57,18 @@ def address(array: NDArray[Any] | None) -> int:
     return 0 if array is None else array.__array_interface__["data"][0]
 
 
-def call(kernel: str, real_bytes: int, **values: Any) -> None:
+def call(kernel: str, real_bytes: int, /, **values: Any) -> None:
     """Run one kernel; arrays are passed as their addresses, what is left out is 0 or null.
 
     The caller keeps the arrays alive and has checked everything.
     """
-    struct = _core.kernel_structs[kernel]
-    slots = np.zeros(slot_count(struct), np.uint64)
-    for name, value in values.items():
+    number, layout = _KERNELS[kernel]
+    slots = layout.slots
+    row: list[Any] = [0] * len(slots)
+    for field, value in values.items():
         if isinstance(value, np.ndarray):
-            values[name] = address(value)
-    fill(slots, struct, values)
-    _core.run(_core.kernel_ids[kernel], slots, real_bytes)
+            value = value.__array_interface__["data"][0]
+        elif value is None:
+            value = 0
+        row[slots[field]] = value
+    _core.run(number, np.frombuffer(layout.pack(*row), np.uint64), real_bytes)

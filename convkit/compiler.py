@@ -63,7 +63,8 @@ class Program:
         self._graph = graph
         self._workspace = workspace
         self._fetch = frozenset(fetch)
-        block = [t for t in graph.gradient_block if any(t in op.outputs.values() for op in ops)]
+        made = {tensor for op in ops for tensor in op.outputs.values()}
+        block = [tensor for tensor in graph.gradient_block if tensor in made]
         self._storages = assign_storages(ops, [*fetch, *block], batch)
         storages = self._storages
         self.workspace_bytes = place(storages.values(), [storages[t] for t in block])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import reference
-from cases import CONVS, Conv, integers, uniform
+from cases import BIG, CONVS, Conv, integers, uniform
 
 import convkit
 import convkit.functional as F
@@ -130,6 +130,7 @@ LARGE = [
     Conv((2, 23, 22, 40), (3, 3), 40, groups=40, padding="same", strides=2),
     Conv((1, 40, 37, 3), (7, 7), 16, strides=2, padding="same"),
     Conv((70, 4, 4, 9), (3, 3), 20),
+    *BIG[::2],
 ]
 
 

@@ -133,6 +133,25 @@ TAILS = [
     )
 ]
 
+# Whatever a kernel cuts into blocks (rows, images, sums, weights), these have several blocks of it
+# and a short last one.
+BIG = [
+    Conv((1, 70, 61, 24), (3, 3), 33, padding="same"),
+    Conv((2, 131, 67, 8), (3, 3), 20, strides=2, padding=((0, 1), (2, 0))),
+    Conv((1, 90, 50, 17), (5, 3), 9, dilation=(3, 2), padding="same"),
+    Conv((1, 6, 5, 530), (3, 3), 67, padding="same"),
+    Conv((3, 3, 3, 2100), (1, 1), 70),
+    Conv((2, 5, 5, 300), (3, 3), 280),
+    Conv((1, 5, 6, 9), (3, 3), 1300),
+    Conv((1, 120, 60, 40), (3, 3), 40, groups=40, padding="same"),
+    Conv((1, 80, 70, 12), (3, 3), 20, groups=2, strides=(2, 1), padding="same"),
+    Conv((300, 2, 3, 5), (2, 2), 6),
+    Conv((40, 28, 28, 1), (3, 3), 8),
+    Conv((1, 1, 700, 3), (1, 5), 7, padding="same"),
+    Conv((1, 700, 1, 3), (5, 1), 7, strides=(3, 1)),
+    Conv((3, 33, 31, 20), (1, 1), 21),
+]
+
 # (x_shape, pool_size, strides, padding)
 POOLS = [
     ((1, 1, 1, 1), 1, None, "valid"),

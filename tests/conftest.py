@@ -49,6 +49,15 @@ def threads(request):
 
 
 @pytest.fixture
+def one_thread():
+    """Use one thread: for tests of very many tiny calls whose subject is not threads."""
+    before = convkit.get_num_threads()
+    convkit.set_num_threads(1)
+    yield
+    convkit.set_num_threads(before)
+
+
+@pytest.fixture
 def direct():
     """Turn Winograd off: every product of the definition is then added as it stands."""
     before = convkit.runtime.get_algorithm()

@@ -15,9 +15,9 @@ import numpy as np
 
 
 def wide(a):
-    """Return `a` as int64 if it holds integers or bools, else as float64."""
+    """Return `a` as int64 if it holds integers or bools, else as float64 (or longer, as it is)."""
     a = np.asarray(a)
-    return a.astype(np.int64 if a.dtype.kind in "iub" else np.float64)
+    return a.astype(np.int64 if a.dtype.kind in "iub" else np.result_type(a, np.float64))
 
 
 def together(*arrays):
@@ -304,7 +304,7 @@ def avg_pool2d_backward(
 def batch_norm(x, gamma=None, beta=None, *, epsilon=1e-3):
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, statistics over all axes but the
     last, biased variance. Return (y, mean, variance)."""
-    x = wide(x).astype(np.float64)
+    x = wide(x) * 1.0
     axes = tuple(range(x.ndim - 1))
     mean = x.mean(axes)
     variance = ((x - mean) ** 2).mean(axes)
@@ -406,9 +406,9 @@ def mish(x):
 
 def _gelu_derivative(x, approximate=False):
     if approximate:
-        s = sigmoid(2 * _gelu_tanh_argument(x))
-        slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
-        return s + x * 2 * s * (1 - s) * slope
+        t = 2 * _gelu_tanh_argument(x)
+        slope = 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
+        return sigmoid(t) + x * sigmoid(t) * sigmoid(-t) * slope
     return 0.5 * _erfc(-x / math.sqrt(2)) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
 
 

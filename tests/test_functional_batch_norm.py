@@ -5,11 +5,14 @@ import pytest
 import reference
 from cases import CHANNELS, uniform
 from gradcheck import assert_gradient
-from tolerance import assert_close, assert_same_bits, gamma, unit_roundoff
+from tolerance import assert_close, assert_same_bits, gamma
 
 import convkit.functional as F
 
-SHAPES = [(7, 3), (64, 1), (2, 5, 3, 4), (3, 2, 2, 2, 6), *[(2, 3, 5, c) for c in CHANNELS]]
+SHAPES = [
+    *[(7, 3), (64, 1), (2, 5, 3, 4), (3, 2, 2, 2, 6), *[(2, 3, 5, c) for c in CHANNELS]],
+    *[(5, 33, 31, 3), (9, 19, 18, 35), (50, 600), (3000, 1)],  # several blocks of rows
+]
 
 
 def arguments(rng, shape, dtype, mean=0.0, std=1.0):
@@ -20,25 +23,6 @@ def arguments(rng, shape, dtype, mean=0.0, std=1.0):
     return x, gamma_, beta, uniform(rng, shape, dtype)
 
 
-def check_statistics(x, mean, variance):
-    """Check mean and variance, and that variance does not suffer from a large mean."""
-    _, mean_ref, variance_ref = reference.batch_norm(x)
-    rows, axes = x[..., 0].size, tuple(range(x.ndim - 1))
-    mean_bound = gamma(rows + 1, x.dtype) * np.abs(x.astype(np.float64)).mean(axes)
-    assert_close(mean, mean_ref, mean_bound)
-    # sum (x - m)^2 with a mean off by e is off by e^2, in first order by nothing.
-    assert_close(variance, variance_ref, gamma(rows + 4, x.dtype) * variance_ref + mean_bound**2)
-    assert (variance >= 0).all()
-
-
-def xhat_error(x, variance_ref, mean_ref, epsilon):
-    """Return a bound on the error of (x - mean) / std: mean is rounded to x's type."""
-    std = np.sqrt(variance_ref + epsilon)
-    u = unit_roundoff(x.dtype)
-    size = np.abs(x.astype(np.float64)) + np.abs(mean_ref)
-    return 4 * u * size / std + (x[..., 0].size + 8) * u * np.abs(x - mean_ref) / std
-
-
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (3.0, 0.5), (1e4, 1.0), (-1e4, 100.0)])
 def test_training(shape, mean, std, dtype, rng):
@@ -46,10 +30,20 @@ def test_training(shape, mean, std, dtype, rng):
     y, got_mean, got_variance = F.batch_norm(x, gamma_, beta)
     assert y.dtype == got_mean.dtype == got_variance.dtype == dtype
     assert got_mean.shape == got_variance.shape == shape[-1:]
-    check_statistics(x, got_mean, got_variance)
-    y_ref, mean_ref, variance_ref = reference.batch_norm(x, gamma_, beta)
-    error = np.abs(gamma_) * xhat_error(x, variance_ref, mean_ref, 1e-3)
-    assert_close(y, y_ref, error + 4 * np.finfo(dtype).eps * (np.abs(y_ref) + np.abs(beta)))
+    # float64 results deserve a twin that is more exact than they are.
+    y_ref, mean_ref, variance_ref = reference.batch_norm(x.astype(np.longdouble), gamma_, beta)
+    std_ref = np.sqrt(variance_ref + 1e-3)
+    # 4 ulp of the numbers that went in: a mean or a difference to it cannot be better than x is,
+    # and of the variance, a change of x by one ulp changes about 2 |mean| / std ulp. The textbook's
+    # E[x^2] - E[x]^2 loses the square of that.
+    eps = np.finfo(dtype).eps
+    assert_close(got_mean, mean_ref, 4 * eps * (np.abs(mean_ref) + std_ref))
+    condition = 1 + np.abs(mean_ref) / std_ref
+    assert_close(got_variance, variance_ref, 4 * eps * condition * (variance_ref + 1e-3))
+    assert (got_variance >= 0).all()
+    xhat = (x - mean_ref) / std_ref
+    error = 4 * eps * np.abs(gamma_) * condition * (1 + np.abs(xhat))
+    assert_close(y, y_ref, error + 4 * eps * (np.abs(y_ref) + np.abs(beta)))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

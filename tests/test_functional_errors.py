@@ -379,6 +379,10 @@ for padding in (2**20, 2**31 - 1, 2**31, 2**40, 2**61, 2**62 - 1, 2**62, 2**63 -
     for form in (padding, (0, padding), ((padding, padding), (0, 0)), ((0, padding), (padding, 0))):
         calls[f"padding {form}"] = lambda form=form: F.conv2d(one, one, padding=form)
     calls[f"pool {padding}"] = lambda p=padding: F.max_pool2d(one, p, padding="same", strides=p)
+    calls[f"strides {padding} of dx"] = lambda p=padding: F.conv2d_backward(
+        one, one, one, strides=p)
+    calls[f"strides {padding} transposed"] = lambda p=padding: F.conv2d_transpose(
+        one, one, strides=p, padding=0)
     calls[f"strides {padding}"] = lambda p=padding: F.conv2d(one, one, strides=p, padding=p - 1)
     calls[f"dilation {padding}"] = lambda p=padding: F.conv2d(one, two, dilation=p)
 for name, call in calls.items():

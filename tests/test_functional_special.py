@@ -10,6 +10,8 @@ from tolerance import assert_constant_along, assert_same_bits
 
 import convkit.functional as F
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ALL_CHANNELS = range(1, 71)
 
 

@@ -75,6 +75,12 @@ def branches(g):
     return ops.concatenate([g.x, ops.activation(g.x, "tanh"), g.x], axis=-1)
 
 
+def pooled_sum(g):
+    """Pool a ReLU plus data: the pooled values do not tell where the ReLU was open."""
+    y = ops.activation(ops.affine(g.x, 2.0, 0.0), "relu")
+    return ops.max_pool2d(ops.add(y, g.input(g.rng.normal(size=(BATCH, *IMAGE)))), 2)
+
+
 IMAGE, ROW = (5, 4, 3), (6,)
 
 GRADIENTS = {
@@ -93,6 +99,7 @@ GRADIENTS = {
         IMAGE,
         lambda g: ops.max_pool2d(ops.activation(conv(g), "relu"), 2, 1),
     ),
+    "relu, add, max_pool2d": (IMAGE, pooled_sum),
     "batch_norm": (IMAGE, norm),
     "batch_norm of rows": (ROW, norm),
     "batch_norm without scale": (IMAGE, lambda g: norm(g, scale=False)),

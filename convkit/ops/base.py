@@ -66,8 +66,6 @@ class Op:
     keeps_z: ClassVar[bool] = False
     is_loss: ClassVar[bool] = False
 
-    __slots__ = ("inputs", "numbers", "offsets", "outputs", "per_sample", "writes")
-
     def __init_subclass__(cls) -> None:
         """Check that kernel and struct belong together."""
         if cls.kernel and _core.kernel_structs.get(cls.kernel) != cls.struct.name:

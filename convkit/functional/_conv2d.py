@@ -1,0 +1,192 @@
+"""Convolution and transposed convolution on arrays, with their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from convkit import _check
+from convkit._arrays import (
+    Array,
+    check_rank,
+    check_shape,
+    dense_array,
+    look,
+    make_gradients,
+    make_output,
+    result_type,
+)
+from convkit._pack import call
+from convkit.ops.conv2d import algorithm_number
+
+Pair = int | Sequence[int]
+
+
+def conv2d(
+    x: ArrayLike,
+    w: ArrayLike,
+    b: ArrayLike | None = None,
+    *,
+    strides: Pair = 1,
+    padding: Any = "valid",
+    dilation: Pair = 1,
+    groups: int = 1,
+    activation: str | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Convolve images with filters (cross-correlation, as in every deep-learning library).
+
+    y[n,p,q,k] = f(b[k] + sum_ijc x[n, p sh + i dh - top, q sw + j dw - left, c] w[i,j,c,k]), f the
+    activation: None or the name of an elementwise one.
+    x is (N, H, W, C), w (KH, KW, C/groups, K), b (K,); the result is (N, OH, OW, K) with
+    OH = (H + top + bottom - (KH - 1) dh - 1) // sh + 1. padding is "valid", "same" (TensorFlow's
+    rule: the odd row or column goes to the end), an int, a pair or ((top, bottom), (left, right)).
+
+    Raises ValueError for shapes that do not fit, TypeError for dtypes that are not real numbers.
+    """
+    name = "conv2d"
+    x, w = look(name, "x", x), look(name, "w", w)
+    b = None if b is None else look(name, "b", b)
+    check_rank(name, "x", x, 4, "(N, H, W, C)")
+    check_rank(name, "w", w, 4, "(KH, KW, C/groups, K)")
+    sizes = _check.conv2d_geometry(name, x.shape, w.shape, strides, padding, dilation, groups)
+    kind, alpha = _check.activation(name, activation, {})
+    if b is not None:
+        check_shape(name, "b", b, (sizes["k"],))
+    dtype = result_type(x, w, b)
+    y = make_output(name, out, (sizes["n"], sizes["oh"], sizes["ow"], sizes["k"]), dtype, x, w, b)
+    if y.size:
+        sizes |= {"activation": kind, "algorithm": algorithm_number()}
+        x, w = dense_array(x, dtype), dense_array(w, dtype)
+        b = None if b is None else dense_array(b, dtype)
+        call("conv2d_forward", y.itemsize, y=y, x=x, w=w, b=b, alpha=alpha, **sizes)
+    return y
+
+
+def conv2d_backward(
+    dy: ArrayLike,
+    x: ArrayLike,
+    w: ArrayLike,
+    *,
+    strides: Pair = 1,
+    padding: Any = "valid",
+    dilation: Pair = 1,
+    groups: int = 1,
+    needs: Sequence[str] = ("x", "w", "b"),
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Compute the gradients (dx, dw, db) of conv2d without activation.
+
+    dy is (N, OH, OW, K); shapes and arguments as in conv2d. What `needs` leaves out is None. An
+    empty batch gives an empty dx and zero dw, db.
+
+    Raises ValueError for shapes that do not fit, TypeError for dtypes that are not real numbers.
+    """
+    name = "conv2d_backward"
+    dy, x, w = look(name, "dy", dy), look(name, "x", x), look(name, "w", w)
+    check_rank(name, "x", x, 4, "(N, H, W, C)")
+    check_rank(name, "w", w, 4, "(KH, KW, C/groups, K)")
+    sizes = _check.conv2d_geometry(name, x.shape, w.shape, strides, padding, dilation, groups)
+    check_rank(name, "dy", dy, 4, "(N, OH, OW, K)")
+    check_shape(name, "dy", dy, (sizes["n"], sizes["oh"], sizes["ow"], sizes["k"]))
+    dtype = result_type(dy, x, w)
+    dx, dw, db = make_gradients(
+        *(name, needs, dtype, x.shape, w.shape, (sizes["k"],)), empty=dy.size == 0
+    )
+    if dy.size == 0:
+        return dx, dw, db
+    dy, x, w = dense_array(dy, dtype), dense_array(x, dtype), dense_array(w, dtype)
+    sizes["algorithm"] = algorithm_number()
+    if dx is not None:
+        call("conv2d_backward_data", dy.itemsize, dx=dx, dy=dy, w=w, **sizes)
+    if dw is not None or db is not None:
+        call("conv2d_backward_weights", dy.itemsize, dw=dw, db=db, x=x, dy=dy, **sizes)
+    return dx, dw, db
+
+
+def conv2d_transpose(
+    x: ArrayLike,
+    w: ArrayLike,
+    b: ArrayLike | None = None,
+    *,
+    strides: Pair = 1,
+    padding: Any = "valid",
+    dilation: Pair = 1,
+    groups: int = 1,
+    output_padding: Pair | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Spread each pixel of x over the output: the transpose of conv2d as a linear map, plus b.
+
+    x is (N, H, W, C), w (KH, KW, K/groups, C) as in Keras, b (K,); the result is (N, OH, OW, K)
+    with OH = (H - 1) sh + max((KH - 1) dh + 1, sh) for "valid" and H sh for "same".
+
+    Raises ValueError for shapes that do not fit, TypeError for dtypes that are not real numbers.
+    """
+    name = "conv2d_transpose"
+    x, w = look(name, "x", x), look(name, "w", w)
+    b = None if b is None else look(name, "b", b)
+    check_rank(name, "x", x, 4, "(N, H, W, C)")
+    check_rank(name, "w", w, 4, "(KH, KW, K/groups, C)")
+    sizes = _check.conv2d_transpose_geometry(
+        name, x.shape, w.shape, strides, padding, dilation, groups, output_padding
+    )
+    if b is not None:
+        check_shape(name, "b", b, (sizes["c"],))
+    dtype = result_type(x, w, b)
+    y = make_output(name, out, (sizes["n"], sizes["ih"], sizes["iw"], sizes["c"]), dtype, x, w, b)
+    if y.size:
+        x, w = dense_array(x, dtype), dense_array(w, dtype)
+        sizes["algorithm"] = algorithm_number()
+        call("conv2d_backward_data", y.itemsize, dx=y, dy=x, w=w, **sizes)
+        if b is not None:
+            y += b.astype(dtype, copy=False)
+    return y
+
+
+def conv2d_transpose_backward(
+    dy: ArrayLike,
+    x: ArrayLike,
+    w: ArrayLike,
+    *,
+    strides: Pair = 1,
+    padding: Any = "valid",
+    dilation: Pair = 1,
+    groups: int = 1,
+    output_padding: Pair | None = None,
+    needs: Sequence[str] = ("x", "w", "b"),
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Compute the gradients (dx, dw, db) of conv2d_transpose.
+
+    dy is (N, OH, OW, K); shapes and arguments as in conv2d_transpose. What `needs` leaves out is
+    None.
+
+    Raises ValueError for shapes that do not fit, TypeError for dtypes that are not real numbers.
+    """
+    name = "conv2d_transpose_backward"
+    dy, x, w = look(name, "dy", dy), look(name, "x", x), look(name, "w", w)
+    check_rank(name, "x", x, 4, "(N, H, W, C)")
+    check_rank(name, "w", w, 4, "(KH, KW, K/groups, C)")
+    sizes = _check.conv2d_transpose_geometry(
+        name, x.shape, w.shape, strides, padding, dilation, groups, output_padding
+    )
+    check_rank(name, "dy", dy, 4, "(N, OH, OW, K)")
+    check_shape(name, "dy", dy, (sizes["n"], sizes["ih"], sizes["iw"], sizes["c"]))
+    dtype = result_type(dy, x, w)
+    dx, dw, db = make_gradients(
+        *(name, needs, dtype, x.shape, w.shape, (sizes["c"],)), empty=dy.size == 0
+    )
+    if dy.size == 0:
+        return dx, dw, db
+    dy, x, w = dense_array(dy, dtype), dense_array(x, dtype), dense_array(w, dtype)
+    sizes["algorithm"] = algorithm_number()
+    if dx is not None:
+        call("conv2d_forward", dy.itemsize, y=dx, x=dy, w=w, **sizes)
+    if dw is not None:
+        call("conv2d_backward_weights", dy.itemsize, dw=dw, x=dy, dy=x, **sizes)
+    if db is not None:
+        # The column sums of dy are a bias gradient: of a dense layer with dy's pixels as rows.
+        pixels = dy.size // sizes["c"]
+        call("dense_backward_weights", dy.itemsize, db=db, x=dy, dy=dy, m=pixels, c=1, k=sizes["c"])
+    return dx, dw, db
