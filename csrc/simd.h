@@ -12,6 +12,7 @@
  *   a < b, a == b ...          vint of 0 / -1;  vselect(mask, a, b): mask ? a : b, lane by lane
  *   vmax vmin                  NaN in either operand gives NaN
  *   vsqrt vabs vreduce_add     sums lanes in a fixed tree
+ *   vshuffle(a, b, index)      lanes of two vectors by number
  */
 #ifndef CK_SIMD_H
 #define CK_SIMD_H
@@ -141,6 +142,16 @@ INLINE vreal vselect(vint mask, vreal a, vreal b) {
 }
 INLINE vreal vmax(vreal a, vreal b) { return vselect((a > b) | (a != a), a, b); }
 INLINE vreal vmin(vreal a, vreal b) { return vselect((a < b) | (a != a), a, b); }
+/* Lane i is lane index[i] of the 2 VL lanes of a and b. */
+INLINE vreal vshuffle(vreal a, vreal b, vint index) {
+#if defined(__clang__)
+    vreal c = a;
+    for (ptrdiff_t i = 0; i < VL; i++) c[i] = index[i] < VL ? a[index[i]] : b[index[i] - VL];
+    return c;
+#else
+    return __builtin_shuffle(a, b, index);
+#endif
+}
 INLINE vint vint_set1(ireal a) { return a - (vint){0}; }
 INLINE vreal vabs(vreal a) {
     const ireal sign = (ireal)1 << (8 * sizeof(real) - 1);

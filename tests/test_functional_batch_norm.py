@@ -9,6 +9,8 @@ from tolerance import assert_close, assert_same_bits, gamma
 
 import convkit.functional as F
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHAPES = [
     *[(7, 3), (64, 1), (2, 5, 3, 4), (3, 2, 2, 2, 6), *[(2, 3, 5, c) for c in CHANNELS]],
     *[(5, 33, 31, 3), (9, 19, 18, 35), (50, 600), (3000, 1)],  # several blocks of rows

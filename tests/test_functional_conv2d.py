@@ -12,6 +12,8 @@ from tolerance import assert_close, assert_same_bits, assert_within_bound, gamma
 import convkit
 import convkit.functional as F
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def check_forward(conv, dtype, rng):
     """Check y against the a-priori bound of its sum."""

@@ -9,6 +9,8 @@ from tolerance import assert_close, assert_same_bits, assert_within_bound, gamma
 
 import convkit.functional as F
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHAPES = [
     ((1, 1), 1),
     ((1, 1000), 10),

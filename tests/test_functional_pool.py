@@ -11,6 +11,8 @@ from tolerance import assert_same_bits, assert_within_bound
 
 import convkit.functional as F
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def options_of(case):
     """Return the keyword arguments of a case of POOLS."""

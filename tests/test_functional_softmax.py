@@ -9,6 +9,8 @@ from tolerance import assert_close, assert_same_bits, gamma
 
 import convkit.functional as F
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def softmax_bound(x, axis, y_ref):
     """Bound the relative error: x - max is rounded; exp, a sum and a quotient follow."""
