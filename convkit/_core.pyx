@@ -185,7 +185,8 @@ cdef class Program:
         if self.instructions is NULL:
             raise MemoryError()
         for i in range(n):
-            if not 0 <= slot_offsets[i] < slots.shape[0] or not 0 <= kernel_ids[i] < CK_KERNEL_COUNT:
+            if not (0 <= slot_offsets[i] < slots.shape[0]
+                    and 0 <= kernel_ids[i] < CK_KERNEL_COUNT):
                 raise ValueError("Program: an instruction lies outside of the slots")
             self.instructions[i].kernel_id = <int> kernel_ids[i]
             self.instructions[i].barrier = barriers[i] != 0
@@ -253,7 +254,8 @@ def peak_gflops(int threads, double seconds=0.2, int real_bytes=4):
     cdef int lanes = ck_kernels_for(_isa, real_bytes).vector_bytes // real_bytes
     ck_set_num_threads(threads)
     try:
-        return _rate(CK_probe_fma, &probe, real_bytes, seconds) * probe.count * 2 * lanes * threads / 1e9
+        flops = 2.0 * probe.count * lanes * threads
+        return _rate(CK_probe_fma, &probe, real_bytes, seconds) * flops / 1e9
     finally:
         ck_set_num_threads(before)
 

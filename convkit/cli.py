@@ -85,7 +85,10 @@ def _train(arguments: argparse.Namespace) -> int:
     (x, y), (x_test, y_test), names, scale = _load(dataset, arguments.data_dir)
     name = arguments.model or zoo.DEFAULTS[dataset]
     recipe = zoo.recipe(name)
-    epochs, batch_size = arguments.epochs or recipe.epochs, arguments.batch_size or recipe.batch_size
+    epochs, batch_size = (
+        arguments.epochs or recipe.epochs,
+        arguments.batch_size or recipe.batch_size,
+    )
     convkit.set_seed(arguments.seed)
     model = zoo.build(name, x.shape[1:], len(names), scale)
     steps = epochs * -(-len(x) // batch_size)
@@ -175,7 +178,7 @@ def _info(arguments: argparse.Namespace) -> int:
 def _bench(arguments: argparse.Namespace) -> int:
     import convkit
     from convkit import _core
-    from convkit import functional as F  # noqa: N812
+    from convkit import functional as F
 
     threads = convkit.get_num_threads()
     peak = _core.peak_gflops(threads, arguments.seconds)
@@ -208,7 +211,7 @@ def _download(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns 0, 1 for an error it can name (2, wrong usage, is argparse's)."""
+    """Run the command line; return 0, or 1 for an error it can name (argparse: 2)."""
     arguments = _parser().parse_args(argv)
     command = globals()[f"_{arguments.command}"]
     try:

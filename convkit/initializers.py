@@ -1,4 +1,4 @@
-"""Draw initial weights. Names, formulas and defaults are Keras's; every draw is from a generator."""
+"""Draw initial weights: Keras's names, formulas and defaults; every draw is from a generator."""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ class Loss:
             weights = dense_array(np.asarray(sample_weight), dtype).reshape(-1)
             if weights.shape != pred.shape[:1]:
                 raise ValueError(
-                    f"{function}: sample_weight must have shape {pred.shape[:1]}, got {weights.shape}"
+                    f"{function}: sample_weight must have shape {pred.shape[:1]},"
+                    f" got {weights.shape}"
                 )
         mean = np.empty(1, np.float64)
         self._compute(function, mean, true, pred, weights)
@@ -71,7 +72,8 @@ class _CrossEntropy(Loss):
         )
         if not 0 <= self.label_smoothing <= 1:
             raise ValueError(
-                f"{type(self).__name__}: label_smoothing must lie in [0, 1], got {label_smoothing!r}"
+                f"{type(self).__name__}: label_smoothing must lie in [0, 1],"
+                f" got {label_smoothing!r}"
             )
 
     def emit(self, pred: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
@@ -88,7 +90,8 @@ class _CrossEntropy(Loss):
             labels = dense_array(true, np.int64).reshape(-1)
             if len(labels) != len(pred):
                 raise ValueError(
-                    f"{function}: y_true must hold one class number per sample, got shape {true.shape}"
+                    f"{function}: y_true must hold one class number per sample,"
+                    f" got shape {true.shape}"
                     f" for y_pred of shape {pred.shape}"
                 )
             check_class_numbers(function, labels, classes)

@@ -171,14 +171,15 @@ class MeanAbsoluteError(Metric):
         return difference.reshape(len(difference), -1).mean(axis=1)
 
 
-NAMES: dict[str, type[Metric]] = {
-    cls.default_name: cls
-    for cls in (
-        *(BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy),
-        *(TopKCategoricalAccuracy, SparseTopKCategoricalAccuracy),
-        *(MeanSquaredError, MeanAbsoluteError),
-    )
-} | {"mse": MeanSquaredError, "mae": MeanAbsoluteError}
+_KINDS: tuple[type[Metric], ...] = (
+    *(BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy),
+    *(TopKCategoricalAccuracy, SparseTopKCategoricalAccuracy),
+    *(MeanSquaredError, MeanAbsoluteError),
+)
+NAMES = {cls.default_name: cls for cls in _KINDS} | {
+    "mse": MeanSquaredError,
+    "mae": MeanAbsoluteError,
+}
 
 
 def get(value: Any, label_kind: str, outputs: int) -> Metric:

@@ -1,4 +1,4 @@
-"""Models: recorded layer calls, replayed into graphs, compiled into programs that run in one call."""
+"""Models: recorded layer calls, replayed into graphs, compiled into programs of one call."""
 
 from __future__ import annotations
 
@@ -299,11 +299,12 @@ class Model(Trainer):
             )
             if row is head:
                 lines.append("=" * sum(widths))
+        frozen = total - trainable
         lines += [
             rule,
             f"Total params: {total:,} ({_size_text(total * size)})",
             f"Trainable params: {trainable:,} ({_size_text(trainable * size)})",
-            f"Non-trainable params: {total - trainable:,} ({_size_text((total - trainable) * size)})",
+            f"Non-trainable params: {frozen:,} ({_size_text(frozen * size)})",
         ]
         print_fn("\n".join(line.rstrip() for line in lines))
 

@@ -20,8 +20,8 @@ class Optimizer:
     """State and numbers of an optimizer; programs read both at every step.
 
     learning_rate is a float or a schedule, and may be set between steps. weight_decay is decoupled:
-    w -= w * weight_decay * learning_rate. clipnorm clips each gradient's norm, global_clipnorm that of
-    all together, clipvalue each element. Raises ValueError for numbers out of range.
+    w -= w * weight_decay * learning_rate. clipnorm clips each gradient's norm, global_clipnorm
+    that of all together, clipvalue each element. Raises ValueError for numbers out of range.
     """
 
     kind = "sgd"
@@ -118,7 +118,7 @@ class Optimizer:
         table = np.zeros((len(pairs), _pack.slot_count("ck_parameter")), np.uint64)
         keep = []
         for row, (gradient, weight) in enumerate(pairs):
-            g = np.require(gradient, weight.dtype, "CA")
+            g = np.require(gradient, weight.dtype, ["C", "A"])
             if g.shape != weight.shape or not (
                 weight.flags.c_contiguous and weight.flags.writeable
             ):
@@ -240,4 +240,5 @@ def get(value: Any) -> Optimizer:
         return value
     if isinstance(value, str):
         value = value.lower()
-    return NAMES[_check.one_of("compile", "optimizer", value, NAMES)]()
+    kind: Any = NAMES[_check.one_of("compile", "optimizer", value, NAMES)]
+    return kind()

@@ -20,9 +20,7 @@ def _figure(width: float, height: float) -> Any:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError(
-            "pictures need matplotlib: pip install 'convkit[plot]'"
-        ) from None
+        raise ImportError("pictures need matplotlib: pip install 'convkit[plot]'") from None
     figure = Figure(figsize=(width, height), dpi=120)
     FigureCanvasAgg(figure)
     return figure
@@ -51,7 +49,9 @@ def save_predictions(
         axes.axis("off")
         guess = int(chances[i].argmax())
         color = "black" if guess == labels[i] else "red"
-        axes.set_title(f"{class_names[guess]} {100 * chances[i, guess]:.0f} %", fontsize=9, color=color)
+        axes.set_title(
+            f"{class_names[guess]} {100 * chances[i, guess]:.0f} %", fontsize=9, color=color
+        )
     figure.tight_layout()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

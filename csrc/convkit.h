@@ -155,7 +155,18 @@ struct ck_dropout {
     double rate;
 };
 
-enum ck_source_type { CK_U8, CK_I8, CK_I16, CK_U16, CK_I32, CK_U32, CK_I64, CK_U64, CK_F32, CK_F64 };
+enum ck_source_type {
+    CK_U8,
+    CK_I8,
+    CK_I16,
+    CK_U16,
+    CK_I32,
+    CK_U32,
+    CK_I64,
+    CK_U64,
+    CK_F32,
+    CK_F64
+};
 
 /* y[i, :] = x[index[i], :] converted to the float type; index: int64 (n). */
 struct ck_gather {
@@ -206,7 +217,7 @@ struct ck_parameter {
     void *w, *slot1, *slot2; /* slots as the optimizer uses them: momentum; mean square; m and v */
     const void *g;
     ptrdiff_t count;
-    double decay;  /* 1 where weight decay applies, else 0 */
+    double decay; /* 1 where weight decay applies, else 0 */
 };
 
 /* Numbers of an optimizer, read at each step (so callbacks may change them). 0 means off. */
@@ -239,39 +250,39 @@ struct ck_probe {
 
 /* Every kernel with the struct that it takes: the one list that the tables, the layouts and the
  * tests are made from. */
-#define CK_KERNELS(K)                                        \
-    K(conv2d_forward, ck_conv2d)                             \
-    K(conv2d_backward_data, ck_conv2d)                       \
-    K(conv2d_backward_weights, ck_conv2d)                    \
-    K(dense_forward, ck_dense)                               \
-    K(dense_backward_data, ck_dense)                         \
-    K(dense_backward_weights, ck_dense)                      \
-    K(max_pool2d_forward, ck_pool2d)                         \
-    K(max_pool2d_backward, ck_pool2d)                        \
-    K(avg_pool2d_forward, ck_pool2d)                         \
-    K(avg_pool2d_backward, ck_pool2d)                        \
-    K(batch_norm_forward, ck_batch_norm)                     \
-    K(batch_norm_inference, ck_batch_norm)                   \
-    K(batch_norm_backward, ck_batch_norm)                    \
-    K(activation_forward, ck_activation)                     \
-    K(activation_backward, ck_activation)                    \
-    K(softmax_forward, ck_softmax)                           \
-    K(softmax_backward, ck_softmax)                          \
-    K(log_softmax_forward, ck_softmax)                       \
-    K(log_softmax_backward, ck_softmax)                      \
-    K(cross_entropy, ck_cross_entropy)                       \
-    K(mean_squared_error, ck_mean_squared_error)             \
-    K(dropout, ck_dropout)                                   \
-    K(gather, ck_gather)                                     \
-    K(add, ck_add)                                           \
-    K(affine, ck_affine)                                     \
-    K(copy, ck_copy)                                         \
-    K(fill, ck_fill)                                         \
-    K(moving_average, ck_moving_average)                     \
-    K(sgd_update, ck_update)                                 \
-    K(rmsprop_update, ck_update)                             \
-    K(adam_update, ck_update)                                \
-    K(probe_fma, ck_probe)                                   \
+#define CK_KERNELS(K)                                                                              \
+    K(conv2d_forward, ck_conv2d)                                                                   \
+    K(conv2d_backward_data, ck_conv2d)                                                             \
+    K(conv2d_backward_weights, ck_conv2d)                                                          \
+    K(dense_forward, ck_dense)                                                                     \
+    K(dense_backward_data, ck_dense)                                                               \
+    K(dense_backward_weights, ck_dense)                                                            \
+    K(max_pool2d_forward, ck_pool2d)                                                               \
+    K(max_pool2d_backward, ck_pool2d)                                                              \
+    K(avg_pool2d_forward, ck_pool2d)                                                               \
+    K(avg_pool2d_backward, ck_pool2d)                                                              \
+    K(batch_norm_forward, ck_batch_norm)                                                           \
+    K(batch_norm_inference, ck_batch_norm)                                                         \
+    K(batch_norm_backward, ck_batch_norm)                                                          \
+    K(activation_forward, ck_activation)                                                           \
+    K(activation_backward, ck_activation)                                                          \
+    K(softmax_forward, ck_softmax)                                                                 \
+    K(softmax_backward, ck_softmax)                                                                \
+    K(log_softmax_forward, ck_softmax)                                                             \
+    K(log_softmax_backward, ck_softmax)                                                            \
+    K(cross_entropy, ck_cross_entropy)                                                             \
+    K(mean_squared_error, ck_mean_squared_error)                                                   \
+    K(dropout, ck_dropout)                                                                         \
+    K(gather, ck_gather)                                                                           \
+    K(add, ck_add)                                                                                 \
+    K(affine, ck_affine)                                                                           \
+    K(copy, ck_copy)                                                                               \
+    K(fill, ck_fill)                                                                               \
+    K(moving_average, ck_moving_average)                                                           \
+    K(sgd_update, ck_update)                                                                       \
+    K(rmsprop_update, ck_update)                                                                   \
+    K(adam_update, ck_update)                                                                      \
+    K(probe_fma, ck_probe)                                                                         \
     K(probe_stream, ck_probe)
 
 typedef void ck_kernel(const void *op, const struct ck_team *team);

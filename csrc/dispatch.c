@@ -9,8 +9,7 @@
 #include <cpuid.h>
 #endif
 
-#define DECLARE(isa)                                                                               \
-    extern const struct ck_kernels ck_kernels_##isa##_f32, ck_kernels_##isa##_f64;
+#define DECLARE(isa) extern const struct ck_kernels ck_kernels_##isa##_f32, ck_kernels_##isa##_f64;
 DECLARE(baseline)
 #ifdef CK_BUILT_avx2
 DECLARE(avx2)

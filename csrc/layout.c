@@ -31,26 +31,39 @@ LAYOUT(ck_dense);
 #undef CURRENT
 
 #define CURRENT ck_pool2d
-static const struct ck_field ck_pool2d_fields[] = {
-    FIELD(y),        FIELD(argmax),   FIELD(dx),      FIELD(x),        FIELD(dy),
-    FIELD(n),        FIELD(ih),       FIELD(iw),      FIELD(c),        FIELD(oh),
-    FIELD(ow),       FIELD(kh),       FIELD(kw),      FIELD(stride_h), FIELD(stride_w),
-    FIELD(pad_top),  FIELD(pad_left), FIELD(argmax_bytes), FIELD(count_include_pad)};
+static const struct ck_field ck_pool2d_fields[] = {FIELD(y),
+                                                   FIELD(argmax),
+                                                   FIELD(dx),
+                                                   FIELD(x),
+                                                   FIELD(dy),
+                                                   FIELD(n),
+                                                   FIELD(ih),
+                                                   FIELD(iw),
+                                                   FIELD(c),
+                                                   FIELD(oh),
+                                                   FIELD(ow),
+                                                   FIELD(kh),
+                                                   FIELD(kw),
+                                                   FIELD(stride_h),
+                                                   FIELD(stride_w),
+                                                   FIELD(pad_top),
+                                                   FIELD(pad_left),
+                                                   FIELD(argmax_bytes),
+                                                   FIELD(count_include_pad)};
 LAYOUT(ck_pool2d);
 #undef CURRENT
 
 #define CURRENT ck_batch_norm
 static const struct ck_field ck_batch_norm_fields[] = {
-    FIELD(y),     FIELD(mean), FIELD(variance), FIELD(dx),   FIELD(dgamma),
-    FIELD(dbeta), FIELD(x),    FIELD(gamma),    FIELD(beta), FIELD(dy),
+    FIELD(y),     FIELD(mean), FIELD(variance), FIELD(dx),         FIELD(dgamma),
+    FIELD(dbeta), FIELD(x),    FIELD(gamma),    FIELD(beta),       FIELD(dy),
     FIELD(rows),  FIELD(c),    FIELD(epsilon),  FIELD(activation), FIELD(alpha)};
 LAYOUT(ck_batch_norm);
 #undef CURRENT
 
 #define CURRENT ck_activation
-static const struct ck_field ck_activation_fields[] = {FIELD(y),  FIELD(dx),    FIELD(x),
-                                                       FIELD(dy), FIELD(count), FIELD(activation),
-                                                       FIELD(alpha)};
+static const struct ck_field ck_activation_fields[] = {
+    FIELD(y), FIELD(dx), FIELD(x), FIELD(dy), FIELD(count), FIELD(activation), FIELD(alpha)};
 LAYOUT(ck_activation);
 #undef CURRENT
 
@@ -100,9 +113,9 @@ LAYOUT(ck_affine);
 #undef CURRENT
 
 #define CURRENT ck_copy
-static const struct ck_field ck_copy_fields[] = {
-    FIELD(y),  FIELD(x),  FIELD(n0), FIELD(n1), FIELD(n2), FIELD(n3),
-    FIELD(y0), FIELD(y1), FIELD(y2), FIELD(x0), FIELD(x1), FIELD(x2)};
+static const struct ck_field ck_copy_fields[] = {FIELD(y),  FIELD(x),  FIELD(n0), FIELD(n1),
+                                                 FIELD(n2), FIELD(n3), FIELD(y0), FIELD(y1),
+                                                 FIELD(y2), FIELD(x0), FIELD(x1), FIELD(x2)};
 LAYOUT(ck_copy);
 #undef CURRENT
 

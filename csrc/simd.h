@@ -102,10 +102,14 @@ INLINE vreal vsqrt(vreal a) { return _mm256_sqrt_ps(a); }
 /* 16-byte vectors: SSE2, NEON, or whatever the compiler makes of the vector extensions. */
 INLINE vreal vset1(real a) { return a - vzero(); }
 #if defined(__aarch64__) && CK_DOUBLE
-INLINE vreal vfma(vreal a, vreal b, vreal c) { return (vreal)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
+INLINE vreal vfma(vreal a, vreal b, vreal c) {
+    return (vreal)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+}
 INLINE vreal vsqrt(vreal a) { return (vreal)vsqrtq_f64((float64x2_t)a); }
 #elif defined(__aarch64__)
-INLINE vreal vfma(vreal a, vreal b, vreal c) { return (vreal)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+INLINE vreal vfma(vreal a, vreal b, vreal c) {
+    return (vreal)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
 INLINE vreal vsqrt(vreal a) { return (vreal)vsqrtq_f32((float32x4_t)a); }
 #else
 INLINE vreal vfma(vreal a, vreal b, vreal c) { return a * b + c; }

@@ -174,8 +174,9 @@ int ck_team_run(void (*body)(const struct ck_team *team, void *context), void *c
     } else {
 #ifdef _OPENMP
 #pragma omp parallel num_threads(threads)
-        run_rank((struct ck_team){omp_get_thread_num(), omp_get_num_threads(), &barrier, NULL, NULL},
-                 scratch, need, body, context);
+        run_rank(
+            (struct ck_team){omp_get_thread_num(), omp_get_num_threads(), &barrier, NULL, NULL},
+            scratch, need, body, context);
 #endif
     }
     free(own);

@@ -35,8 +35,13 @@ def main() -> None:
     fit("expm1: (exp(r) - 1 - r) / r^2", r, (np.expm1(r) - r) / r**2, r**2 / np.abs(np.expm1(r)), 4)
     s2 = chebyshev_points(1e-6, 1 / 9)
     s = np.sqrt(s2)
-    fit("log1p: (2 atanh(s) / s - 2) / s^2", s2, (2 * np.arctanh(s) / s - 2) / s2,
-        s2 / (2 * np.arctanh(s) / s), 4)
+    fit(
+        "log1p: (2 atanh(s) / s - 2) / s^2",
+        s2,
+        (2 * np.arctanh(s) / s - 2) / s2,
+        s2 / (2 * np.arctanh(s) / s),
+        4,
+    )
     u = chebyshev_points(1 / (1 + 0.5 * 10.5), 1)
     t = 2 * (1 / u - 1)
     fit("erfcx in u = 1 / (1 + t / 2)", u, special.erfcx(t), 1 / special.erfcx(t), 10)

@@ -1,7 +1,7 @@
 """The base of all layers, symbolic tensors, and Input.
 
-Calling a layer on a symbolic tensor records the call; a model replays the recorded calls into a graph
-of ops for each mode. Calling a layer on an array runs it.
+Calling a layer on a symbolic tensor records the call; a model replays the recorded calls into a
+graph of ops for each mode. Calling a layer on an array runs it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class SymbolicTensor:
         return f"<SymbolicTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
 
 
-def Input(  # noqa: N802 (Keras's name)
+def Input(
     shape: Sequence[int] | None = None,
     batch_size: int | None = None,
     dtype: str | None = None,
@@ -70,8 +70,8 @@ def Input(  # noqa: N802 (Keras's name)
 class Layer:
     """What all layers do: hold variables, record calls, and emit ops when a model replays them.
 
-    A subclass defines `build(input_shape)` (makes variables), `call(x, training)` (emits ops on graph
-    tensors and returns the result) and `compute_output_shape(input_shape)`.
+    A subclass defines `build(input_shape)` (makes variables), `call(x, training)` (emits ops on
+    graph tensors and returns the result) and `compute_output_shape(input_shape)`.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Layer:
 
             known: set[str] = set()
             for cls in type(self).__mro__[:-1]:
-                known |= {p for p in inspect.signature(cls.__init__).parameters if p != "self"}
+                known |= set(inspect.signature(cls).parameters)
             wrong = next(iter(unknown))
             raise TypeError(
                 f"{kind}: unknown argument {wrong}={unknown[wrong]!r};"
@@ -230,7 +230,8 @@ def check_rank(layer: Layer, shape: Any, rank: int, axes: str, hint: str) -> Non
     """Raise ValueError unless an input shape has `rank` axes."""
     if isinstance(shape, list) or len(shape) != rank:
         raise ValueError(
-            f"{type(layer).__name__} {layer.name!r}: expected input {axes}, got shape {shape}; {hint}"
+            f"{type(layer).__name__} {layer.name!r}: expected input {axes},"
+            f" got shape {shape}; {hint}"
         )
 
 

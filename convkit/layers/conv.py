@@ -17,7 +17,8 @@ class Conv2D(Layer):
 
     Input shape:  (batch, height, width, channels)
     Output shape: (batch, out_height, out_width, filters), out = (in - kernel) // strides + 1 for
-    padding="valid", ceil(in / strides) for "same". The kernel is (KH, KW, channels / groups, filters).
+    padding="valid", ceil(in / strides) for "same". The kernel is
+    (KH, KW, channels / groups, filters).
     """
 
     kernel = variable_property("kernel")

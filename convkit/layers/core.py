@@ -44,7 +44,8 @@ class Dense(Layer):
         """Make kernel and bias."""
         if isinstance(input_shape, list) or len(input_shape) < 2:
             raise ValueError(
-                f"Dense {self.name!r}: expected input (batch, ..., features), got shape {input_shape}"
+                f"Dense {self.name!r}: expected input (batch, ..., features),"
+                f" got shape {input_shape}"
             )
         self._kernel = self.add_weight(
             "kernel", (input_shape[-1], self.units), self.kernel_initializer
@@ -104,8 +105,8 @@ class Reshape(Layer):
         known = math.prod(size for size in target if size != -1)
         if target.count(-1) > 1 or known < 1 or (rest % known if -1 in target else rest != known):
             raise ValueError(
-                f"Reshape {self.name!r}: target_shape={self.target_shape} must hold the {rest} values"
-                f" of a sample of shape {input_shape[1:]}"
+                f"Reshape {self.name!r}: target_shape={self.target_shape} must hold the {rest}"
+                f" values of a sample of shape {input_shape[1:]}"
             )
         if -1 in target:
             target[target.index(-1)] = rest // known

@@ -54,8 +54,8 @@ class Concatenate(MergingLayer):
         others = {(*s[:axis], *s[axis + 1 :]) for s in input_shape}
         if axis == 0 or len(others) != 1:
             raise ValueError(
-                f"Concatenate {self.name!r}: shapes must agree on all axes but axis={self.axis}, which"
-                f" is not the batch, got {input_shape}"
+                f"Concatenate {self.name!r}: shapes must agree on all axes but axis={self.axis},"
+                f" which is not the batch, got {input_shape}"
             )
         size = sum(s[axis] for s in input_shape)
         return (*input_shape[0][:axis], size, *input_shape[0][axis + 1 :])

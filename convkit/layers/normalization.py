@@ -12,9 +12,9 @@ from convkit.layers.base import Layer, variable_property
 class BatchNormalization(Layer):
     """Normalize each channel to mean 0 and variance 1 over the batch, then scale and shift.
 
-    y = (x - mean) / sqrt(variance + epsilon) * gamma + beta. Training uses the batch's statistics and
-    moves the moving ones towards them, moving = momentum * moving + (1 - momentum) * batch (biased
-    variance); inference uses the moving ones. Source: Ioffe and Szegedy, 2015.
+    y = (x - mean) / sqrt(variance + epsilon) * gamma + beta. Training uses the batch's statistics
+    and moves the moving ones towards them, moving = momentum * moving + (1 - momentum) * batch
+    (biased variance); inference uses the moving ones. Source: Ioffe and Szegedy, 2015.
 
     Input shape:  (batch, ..., channels). Output shape: the same.
     """
