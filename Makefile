@@ -6,10 +6,10 @@ SOURCES = setup.py pyproject.toml $(wildcard csrc/*) convkit/_core.pyx convkit/_
 WARNINGS = -Wall -Wextra -Werror
 ISAS ?= baseline avx2
 
-.PHONY: help demo test test-isa lint format bench wheel clean
+.PHONY: help demo test test-isa test-c test-aarch64 sanitize lint format bench wheel clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/built: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
@@ -26,18 +26,27 @@ test: $(VENV)/built ## set up and run the tests
 test-isa: $(VENV)/built ## run the tests on the other instruction sets of this machine
 	for isa in $(ISAS); do CONVKIT_ISA=$$isa $(BIN)/python -m pytest -q tests || exit 1; done
 
+test-c: ## test the kernels alone, in C
+	tests/c/run.sh native
+
+sanitize: ## the same under the address and undefined-behaviour sanitizers
+	tests/c/run.sh sanitize
+
+test-aarch64: ## the same for 64-bit ARM: cross-compiled, run by qemu-user (Debian's packages)
+	tests/c/run.sh aarch64
+
 lint: $(VENV)/built ## check style and types
 	$(BIN)/pip install --quiet '.[lint]'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/cython-lint convkit/*.pyx convkit/*.pxd
-	$(BIN)/clang-format --dry-run --Werror csrc/*.c csrc/*.h csrc/*.inc
+	$(BIN)/clang-format --dry-run --Werror csrc/*.c csrc/*.h csrc/*.inc tests/c/*.c
 
 format: $(VENV)/built ## format Python and C
 	$(BIN)/pip install --quiet '.[lint]'
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i csrc/*.c csrc/*.h csrc/*.inc
+	$(BIN)/clang-format -i csrc/*.c csrc/*.h csrc/*.inc tests/c/*.c
 
 bench: $(VENV)/built ## measure kernels and training, beside PyTorch where it is installed
 	$(BIN)/python benchmarks/compare.py conv

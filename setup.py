@@ -37,7 +37,11 @@ DEBUG = os.environ.get("CONVKIT_BUILD") == "debug"
 FLAGS = [
     *("-std=gnu11", "-fno-lto", "-ffp-contract=off", "-fno-math-errno"),
     *("-fno-trapping-math", "-fvisibility=hidden"),
-    *(["-O1", "-UNDEBUG"] if DEBUG else ["-O2", "-fvect-cost-model=dynamic", "-DNDEBUG"]),
+    *(
+        ["-O1", "-g", "-UNDEBUG"]
+        if DEBUG
+        else ["-O2", "-g0", "-fvect-cost-model=dynamic", "-DNDEBUG"]
+    ),
     *shlex.split(os.environ.get("CONVKIT_CFLAGS", "")),
 ]
 COMMON = ["csrc/team.c", "csrc/program.c", "csrc/layout.c", "csrc/dispatch.c"]

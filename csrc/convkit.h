@@ -9,6 +9,7 @@
  * another language can fill it as an array of 8-byte slots. layout.c lists the fields by name.
  *
  * Arrays are dense and row-major. x: (n, ih, iw, c), w: (kh, kw, c / groups, k), y: (n, oh, ow, k).
+ * Sizes are at least 1: callers answer empty batches themselves.
  * Array elements are of the table's float type unless a comment says otherwise. Order of pointers:
  * outputs, then inputs. A pointer that an operation does not use may be NULL.
  */

@@ -158,11 +158,10 @@ INLINE vreal vshuffle(vreal a, vreal b, vint index) {
 }
 INLINE vint vint_set1(ireal a) { return a - (vint){0}; }
 INLINE vreal vabs(vreal a) {
-    const ireal sign = (ireal)1 << (8 * sizeof(real) - 1);
-    return (vreal)((vint)a & vint_set1((ireal)~sign));
+    return (vreal)((vint)a & ~(vint)vset1(REAL(-0.0)));
 }
 INLINE vreal vcopysign(vreal magnitude, vreal sign) {
-    const vint bit = vint_set1((ireal)1 << (8 * sizeof(real) - 1));
+    const vint bit = (vint)vset1(REAL(-0.0));
     return (vreal)(((vint)magnitude & ~bit) | ((vint)sign & bit));
 }
 

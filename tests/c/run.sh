@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Build the C tests and run them: `run.sh native`, `run.sh sanitize` (address and undefined
+# behaviour), or `run.sh aarch64` (cross compiler and qemu-user, from Debian's packages).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+mode=${1:-native}
+out=build/c-$mode
+flags=(-std=gnu11 -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp -Wall -Wextra
+    -Werror -Icsrc)
+compiler=${CC:-gcc}
+runner=()
+isas=(baseline)
+[ "$(uname -m)" = x86_64 ] && isas+=(avx2 avx512)
+case $mode in
+native) flags+=(-O2) ;;
+sanitize) flags+=(-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all) ;;
+aarch64)
+    flags+=(-O2)
+    compiler=aarch64-linux-gnu-gcc
+    runner=(qemu-aarch64 -L /usr/aarch64-linux-gnu)
+    isas=(baseline)
+    ;;
+*)
+    echo "run.sh: mode must be native, sanitize or aarch64, got $mode" >&2
+    exit 2
+    ;;
+esac
+avx2=(-mavx2 -mfma)
+avx512=("${avx2[@]}" -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
+baseline=()
+
+mkdir -p "$out"
+built=("${isas[@]/#/-DCK_BUILT_}")
+jobs=()
+compile() { # compile OBJECT SOURCE FLAGS...
+    local object=$out/$1.o
+    "$compiler" "${flags[@]}" "${@:3}" -c "$2" -o "$object" &
+    jobs+=($!)
+}
+for source in team program layout dispatch; do compile $source csrc/$source.c "${built[@]}"; done
+for isa in "${isas[@]}"; do
+    declare -n own=$isa
+    for double in 0 1; do compile $isa$double csrc/isa_$isa.c "${own[@]}" -DCK_DOUBLE=$double; done
+done
+compile test_kernels tests/c/test_kernels.c
+for job in "${jobs[@]}"; do wait "$job"; done
+"$compiler" "${flags[@]}" "$out"/*.o -lm -o "$out/test_kernels"
+# OpenMP's threads live until the process ends: not a leak.
+ASAN_OPTIONS=detect_leaks=0 "${runner[@]}" "$out/test_kernels"
