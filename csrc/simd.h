@@ -157,9 +157,7 @@ INLINE vreal vshuffle(vreal a, vreal b, vint index) {
 #endif
 }
 INLINE vint vint_set1(ireal a) { return a - (vint){0}; }
-INLINE vreal vabs(vreal a) {
-    return (vreal)((vint)a & ~(vint)vset1(REAL(-0.0)));
-}
+INLINE vreal vabs(vreal a) { return (vreal)((vint)a & ~(vint)vset1(REAL(-0.0))); }
 INLINE vreal vcopysign(vreal magnitude, vreal sign) {
     const vint bit = (vint)vset1(REAL(-0.0));
     return (vreal)(((vint)magnitude & ~bit) | ((vint)sign & bit));
