@@ -246,7 +246,9 @@ def config() -> dict[str, str]:
         "isas usable": ", ".join(isas_usable()),
         "isa active": active_isa(),
         "isas missing": ", ".join(name for name, built, _ in isas if not built) or "none",
-        "threads": f"{get_num_threads()} ({_threads_why})",
+        "threads": f"{get_num_threads()} ({_threads_why})"
+        if _core.has_openmp
+        else "1 (built without OpenMP)",
         "openmp": ", ".join(_openmp_runtimes()) or "built in"
         if _core.has_openmp
         else "none: the compiler had no OpenMP, so every call runs on one thread",

@@ -40,8 +40,9 @@ struct ck_scratch {
 void ck_team_barrier(const struct ck_team *team);
 
 /* Run body(team, context) on every thread of a team of up to ck_get_num_threads(). The team has
- * one thread where another team is running, inside a foreign parallel region, and in a forked child.
- * `scratch` may be NULL: then a cached block is borrowed. Returns 0, or -1 when out of memory. */
+ * one thread where another team is running, inside a foreign parallel region, and in a forked
+ * child. `scratch` may be NULL: then a cached block is borrowed. Returns 0, or -1 when out of
+ * memory. */
 int ck_team_run(void (*body)(const struct ck_team *team, void *context), void *context,
                 struct ck_scratch need, void *scratch);
 
@@ -132,7 +133,8 @@ struct ck_softmax {
 /* Per-sample loss (n) of x against labels: int64 (n) when label_kind is 0, else probabilities
  * (n, classes) of the float type. mean_loss = sum(weights * loss) / n (double);
  * dx = d mean_loss / dx. probabilities (n, classes), loss, dx, weights may be NULL.
- * from_logits: x are logits; otherwise probabilities, normalized and clipped to [1e-7, 1 - 1e-7]. */
+ * from_logits: x are logits; otherwise probabilities, normalized and clipped to
+ * [1e-7, 1 - 1e-7]. */
 struct ck_cross_entropy {
     void *loss, *mean_loss, *probabilities, *dx;
     const void *x, *labels, *weights;

@@ -1,8 +1,8 @@
 /* team.c: threads. One OpenMP region per call of ck_team_run, a barrier of our own inside it.
  *
- * One team per process: whoever finds it busy, runs inside a foreign parallel region, or is a forked
- * child (libgomp's threads do not survive a fork) gets a team of one. The barrier spins for a few
- * tens of microseconds and then sleeps, because a virtual CPU may be taken away at any time.
+ * One team per process: whoever finds it busy, runs inside a foreign parallel region, or is a
+ * forked child (libgomp's threads do not survive a fork) gets a team of one. The barrier spins for
+ * a few tens of microseconds and then sleeps, because a virtual CPU may be taken away at any time.
  */
 #define _GNU_SOURCE
 #include "team.h"
