@@ -13,6 +13,7 @@ from convkit.graph import Graph, Tensor
 from convkit.ops.activation import ActivationBackward, ActivationForward
 from convkit.ops.base import Op, product
 from convkit.ops.batch_norm import BatchNormBackward, BatchNormForward, BatchNormInference
+from convkit.ops.conv2d import Conv2DForward
 from convkit.ops.loss import CrossEntropy
 from convkit.ops.pool import MaxPool2DBackward, MaxPool2DForward
 from convkit.ops.softmax import SoftmaxForward
@@ -52,6 +53,7 @@ def optimize(graph: Graph, kept: Kept, targets: Sequence[Op] | None = None) -> l
         derive_from_output,
         sink_below_max_pool,
         fuse_activation,
+        fuse_max_pool,
     ):
         ops = rewrite(ops, kept)
     ops = drop_dead_outputs(ops, kept)
@@ -246,3 +248,85 @@ def fuse_activation(ops: list[Op], kept: Kept) -> list[Op]:
         _set_activation(maker, op)
         fused.add(id(op))
     return [op for op in ops if id(op) not in fused]
+
+
+def _is_2x2(pool: Op) -> bool:
+    wanted = {"kh": 2, "kw": 2, "stride_h": 2, "stride_w": 2, "pad_top": 0, "pad_left": 0}
+    inside = all(
+        2 * pool.numbers[out] <= pool.numbers[size] for out, size in (("oh", "ih"), ("ow", "iw"))
+    )
+    return inside and all(pool.numbers[key] == value for key, value in wanted.items())
+
+
+def fuse_max_pool(ops: list[Op], kept: Kept) -> list[Op]:
+    """Pool a convolution's map 2x2 while it is in cache; only winners are stored.
+
+    The gradient of an activation that needs z moves below the pooling with it: dz at a winner is
+    dy f'(z) with the winner's z, and elsewhere it is zero.
+    """
+    uses, makers = uses_of(ops), producers_of(ops)
+    fused: set[int] = set()
+    before: dict[int, Op] = {}
+    for pool in ops:
+        conv = makers.get(pool.inputs["x"]) if isinstance(pool, MaxPool2DForward) else None
+        if not isinstance(conv, Conv2DForward) or not _is_2x2(pool):
+            continue
+        y, z = conv.outputs["y"], conv.outputs.get("z")
+        if y in kept or len(uses[y]) != 1:
+            continue
+        if z is not None:
+            gradient = _pooled_gradient(z, conv, pool, uses, makers, kept)
+            if gradient is None:
+                continue
+            unpool, activation = gradient
+            pooled = pool.outputs["y"]
+            small_z, small_dz = (Tensor(pooled.graph, pooled.shape) for _ in range(2))
+            twin = ActivationBackward(
+                {"dy": unpool.inputs["dy"], "x": small_z},
+                activation.numbers,
+                {"count": product(pooled.shape)},
+            )
+            twin.outputs["dx"] = small_dz
+            unpool.inputs["dy"] = small_dz
+            unpool.outputs["dx"] = activation.outputs["dx"]
+            before[id(unpool)] = twin
+            fused.add(id(activation))
+            conv.outputs["z"] = small_z
+        conv.outputs["y"] = pool.outputs["y"]
+        if "argmax" in pool.outputs:
+            conv.outputs["argmax"] = pool.outputs["argmax"]
+        conv.numbers["pool"] = 2
+        fused.add(id(pool))
+    result = []
+    for op in ops:
+        if id(op) in before:
+            result.append(before[id(op)])
+        if id(op) not in fused:
+            result.append(op)
+    return result
+
+
+def _pooled_gradient(
+    z: Tensor,
+    conv: Op,
+    pool: Op,
+    uses: dict[Tensor, list[Use]],
+    makers: dict[Tensor, Op],
+    kept: Kept,
+) -> tuple[Op, Op] | None:
+    """Return max pool's gradient and the activation's after it, if z is read by nothing else."""
+    readers = uses.get(z, [])
+    if z in kept or len(readers) != 1 or not isinstance(readers[0].op, ActivationBackward):
+        return None
+    activation, role = readers[0]
+    dy = activation.inputs["dy"]
+    unpool = makers.get(dy)
+    matches = (
+        role == "x"
+        and _same_function(activation, conv)
+        and isinstance(unpool, MaxPool2DBackward)
+        and unpool.inputs["argmax"] is pool.outputs.get("argmax")
+        and dy not in kept
+        and len(uses[dy]) == 1
+    )
+    return (unpool, activation) if matches and unpool is not None else None

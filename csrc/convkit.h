@@ -75,15 +75,18 @@ enum ck_activation_kind {
 
 enum ck_conv_algorithm { CK_CONV_AUTO, CK_CONV_DIRECT };
 
-/* y = activation(z), z = conv(x, w) + b. A non-NULL z keeps the pre-activation for the backward. */
+/* y = activation(z), z = conv(x, w) + b. A non-NULL z keeps the pre-activation for the backward.
+ * With pool = 2, y is the 2x2 max pool of activation(z), stride 2, and z and argmax (uint8, may be
+ * NULL) are those of the winners: all of the pooled size (n, oh / 2, ow / 2, k). */
 struct ck_conv2d {
-    void *y, *z, *dx, *dw, *db;
+    void *y, *z, *argmax, *dx, *dw, *db;
     const void *x, *w, *b, *dy;
     ptrdiff_t n, ih, iw, c, oh, ow, k, kh, kw;
     ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, groups;
     ptrdiff_t activation; /* enum ck_activation_kind, forward only */
     double alpha;
     ptrdiff_t algorithm; /* enum ck_conv_algorithm */
+    ptrdiff_t pool;      /* forward only: 2, or 0 for none */
 };
 
 /* y (m, k) = activation(x (m, c) w (c, k) + b). */

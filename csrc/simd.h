@@ -12,6 +12,7 @@
  *   a < b, a == b ...          vint of 0 / -1;  vselect(mask, a, b): mask ? a : b, lane by lane
  *   vmax vmin                  NaN in either operand gives NaN
  *   vsqrt vabs vreduce_add     sums lanes in a fixed tree
+ *   vstore_bytes_n vload_bytes_n   the first n lanes, as bytes
  *   vshuffle(a, b, index)      lanes of two vectors by number
  */
 #ifndef CK_SIMD_H
@@ -162,6 +163,50 @@ INLINE vreal vcopysign(vreal magnitude, vreal sign) {
     const vint bit = (vint)vset1(REAL(-0.0));
     return (vreal)(((vint)magnitude & ~bit) | ((vint)sign & bit));
 }
+
+/* n lanes of small integers, to and from bytes; lanes beyond are 0. */
+#if CK_AVX512 && CK_DOUBLE
+INLINE void vstore_bytes_n(uint8_t *p, vint a, ptrdiff_t n) {
+    _mm512_mask_cvtepi64_storeu_epi8(p, (__mmask8)((1u << n) - 1), (__m512i)a);
+}
+INLINE vint vload_bytes_n(const uint8_t *p, ptrdiff_t n) {
+    const __m128i bytes = _mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), p);
+    return (vint)_mm512_cvtepu8_epi64(bytes);
+}
+#elif CK_AVX512
+INLINE void vstore_bytes_n(uint8_t *p, vint a, ptrdiff_t n) {
+    _mm512_mask_cvtepi32_storeu_epi8(p, (__mmask16)((1u << n) - 1), (__m512i)a);
+}
+INLINE vint vload_bytes_n(const uint8_t *p, ptrdiff_t n) {
+    return (vint)_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), p));
+}
+#else
+INLINE void vstore_bytes_n(uint8_t *p, vint a, ptrdiff_t n) {
+    uint8_t lanes[VL];
+#if CK_AVX2 && !CK_DOUBLE
+    /* The low bytes of each half to its front, then both fronts side by side. */
+    const __m256i low = _mm256_shuffle_epi8((__m256i)a, _mm256_set1_epi32(0x0c080400));
+    const __m256i front =
+        _mm256_permutevar8x32_epi32(low, _mm256_setr_epi32(0, 4, 0, 0, 0, 0, 0, 0));
+    _mm_storel_epi64((__m128i *)lanes, _mm256_castsi256_si128(front));
+    if (n == VL) {
+        memcpy(p, lanes, sizeof lanes);
+        return;
+    }
+#else
+    for (ptrdiff_t i = 0; i < VL; i++) lanes[i] = (uint8_t)a[i];
+#endif
+    for (ptrdiff_t i = 0; i < n; i++) p[i] = lanes[i];
+}
+INLINE vint vload_bytes_n(const uint8_t *p, ptrdiff_t n) {
+#if CK_AVX2 && !CK_DOUBLE
+    if (n == VL) return (vint)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+#endif
+    vint a = {0};
+    for (ptrdiff_t i = 0; i < n; i++) a[i] = p[i];
+    return a;
+}
+#endif
 
 /* ((0 + h) + (h/2 + ...)): the same tree for every width of the loop that made the vector. */
 INLINE real vreduce_add(vreal a) {

@@ -32,8 +32,7 @@ def test_a_step_of_a_plain_network_is_fused():
     net = build(plain)
     net.sgd(net.graph.gradients(net.loss))
     assert kernels_of(net, [net.loss]) == [
-        "conv2d_forward",
-        "max_pool2d_forward",
+        "conv2d_forward",  # with activation and pooling
         "dense_forward",
         "cross_entropy",
         "dense_backward_weights",
@@ -121,6 +120,13 @@ def test_z_is_kept_where_its_gradient_needs_it():
 def test_argmax_is_kept_only_for_the_gradient():
     for train in (False, True):
         net = build(plain)
+        fetch = list(net.graph.gradients(net.loss).values()) if train else [net.loss]
+        (conv,) = [
+            op for op in optimize(net.graph, frozenset(fetch)) if op.kernel == "conv2d_forward"
+        ]
+        assert ("argmax" in conv.outputs) == train
+        net = Net()
+        net.classify(ops.max_pool2d(net.norm(net.input(6, 6, 2))))
         fetch = list(net.graph.gradients(net.loss).values()) if train else [net.loss]
         (pool,) = [
             op for op in optimize(net.graph, frozenset(fetch)) if op.kernel == "max_pool2d_forward"

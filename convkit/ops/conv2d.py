@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 CONV2D = Struct(
     "ck_conv2d",
-    "y z dx dw db x w b dy",
+    "y z argmax dx dw db x w b dy",
     "n ih iw c oh ow k kh kw stride_h stride_w dilation_h dilation_w pad_top pad_left groups"
-    " activation algorithm",
+    " activation algorithm pool",
     "alpha",
 )
 
@@ -39,11 +39,12 @@ class _Conv2D(Op):
 
 
 class Conv2DForward(_Conv2D):
-    """y = activation(z), z = conv(x, w) + b."""
+    """y = activation(z), z = conv(x, w) + b; with `pool`, the 2x2 max pool of that."""
 
     kernel = "conv2d_forward"
     fuses_activation = True
     keeps_z = True
+    optional = frozenset({"z", "argmax"})
 
     def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
         """Emit dw and db in one op, dx in another, as far as they are needed."""
