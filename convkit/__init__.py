@@ -19,8 +19,8 @@ from convkit.runtime import show_config as show_config
 
 # Loaded when first asked for, so that `import convkit` costs little.
 _MODULES = (
-    *("callbacks", "datasets", "functional", "initializers", "layers", "losses", "metrics"),
-    *("models", "optimizers", "schedules", "utils", "viz"),
+    *("callbacks", "constraints", "datasets", "functional", "initializers", "layers", "losses"),
+    *("metrics", "models", "optimizers", "regularizers", "schedules", "utils", "viz"),
 )
 _NAMES = {
     "Model": "convkit.model",
@@ -33,6 +33,7 @@ __all__ = [
     "Model",
     "Sequential",
     "callbacks",
+    "constraints",
     "datasets",
     "functional",
     "get_num_threads",
@@ -43,6 +44,7 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "regularizers",
     "schedules",
     "set_algorithm",
     "set_num_threads",

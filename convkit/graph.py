@@ -8,7 +8,7 @@ turns a graph into a program.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -16,6 +16,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from convkit import _check, _core
 from convkit.ops.base import Op
 from convkit.ops.elementwise import Gather, add
+
+if TYPE_CHECKING:
+    from convkit.constraints import Constraint
+    from convkit.regularizers import Regularizer
 
 __all__ = ["Graph", "Tensor", "Variable"]
 
@@ -25,9 +29,13 @@ class Variable:
 
     `value` is an array in aligned memory of its own; programs point to it, so it is written in
     place and never replaced. Every write counts `version` up. float32, float64 or uint64.
+    `regularizer` (a `convkit.regularizers.Regularizer`) adds to the loss of training and
+    evaluation, `constraint` (a `convkit.constraints.Constraint`) holds after every update.
     """
 
-    __slots__ = ("__weakref__", "name", "trainable", "value", "version")
+    __slots__ = (
+        *("__weakref__", "constraint", "name", "regularizer", "trainable", "value", "version"),
+    )
 
     def __init__(self, name: str, value: ArrayLike, trainable: bool = True) -> None:
         array = np.asarray(value)
@@ -42,6 +50,8 @@ class Variable:
         self.name = name
         self.trainable = trainable
         self.version = 0
+        self.regularizer: Regularizer | None = None
+        self.constraint: Constraint | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -161,6 +171,11 @@ class Graph:
             op.outputs[role] = Tensor(self, shape, dtype, op=op)
         self.ops.append(op)
         return op.outputs
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Return the variables that the graph uses, in the order of first use."""
+        return list(self._variables)
 
     def gradients(self, loss: Tensor) -> dict[Variable, Tensor]:
         """Emit the gradient of a mean loss by every trainable variable that it depends on.

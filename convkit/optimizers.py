@@ -105,6 +105,9 @@ class Optimizer:
         """Emit the update of all variables that have a gradient."""
         parameters = [(v, g, self.slots(v), True) for v, g in grads.items()]
         ops.update(graph, self.kind, parameters, self.hyper, self.iterations)
+        for variable in grads:
+            if variable.constraint is not None:
+                variable.constraint.emit(graph.variable(variable))
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, NDArray[Any]]]) -> None:
         """Update plain NumPy weights in place: [(gradient, weight), ...].
@@ -135,6 +138,7 @@ class Optimizer:
                 {
                     **{"w": _pack.address(weight), "g": _pack.address(g), "count": weight.size},
                     **{"slot1": addresses[0], "slot2": addresses[1], "decay": 1.0},
+                    **{"rate": 1.0},
                 },
             )
         self.before_step()

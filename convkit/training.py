@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convkit import _check, data, losses, metrics, optimizers, runtime
+from convkit import _check, data, losses, metrics, ops, optimizers, runtime
 from convkit.callbacks import CallbackList, History, ProgressBar
 from convkit.graph import Tensor
 
@@ -120,6 +120,10 @@ class Trainer:
             y = graph.input(pred.shape, name="y")
         weights = graph.input((None,), name="weights") if weighted else None
         loss = self.loss.emit(pred, y, weights)
+        for variable in graph.variables:
+            penalty = variable.regularizer
+            if penalty is not None and variable.trainable:
+                loss = ops.penalty(loss, graph.variable(variable), penalty.l1, penalty.l2)
         if training:
             self.optimizer.emit(graph, graph.gradients(loss))
         return graph, [loss, pred], Handles(x, y, weights, loss, pred)

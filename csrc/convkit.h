@@ -218,25 +218,56 @@ struct ck_moving_average {
     double momentum;
 };
 
-/* One parameter of a model as optimizers see it. */
+/* total = *mean_loss + l1 sum(|w|) + l2 sum(w^2); dw = l1 sign(w) + 2 l2 w, the gradient of what was
+ * added. total and mean_loss: double. dw may be NULL. */
+struct ck_penalty {
+    void *total, *dw;
+    const void *mean_loss, *w;
+    ptrdiff_t count;
+    double l1, l2;
+};
+
+/* After a step. non_negative: w = max(w, 0). Else the norm of w over the dimensions in `axes` (bit i
+ * is dimension i of n0..n3) is brought to rate * clip(norm, low, high) + (1 - rate) * norm. */
+struct ck_constrain {
+    void *w;
+    ptrdiff_t n0, n1, n2, n3, axes, non_negative;
+    double low, high, rate;
+};
+
+/* After step t = *step (uint64): where period divides t, average = momentum * average +
+ * (1 - momentum) * w (at the first step average = w if from_first); where `overwrite` is not 0 and
+ * divides t, w = average. */
+struct ck_weight_average {
+    void *average, *w;
+    const void *step;
+    ptrdiff_t count, period, overwrite, from_first;
+    double momentum;
+};
+
+/* One parameter of a model as optimizers see it. Slots by optimizer: SGD: momentum; RMSprop: mean
+ * square, momentum, mean gradient (centered); Adam: both moments, largest second moment (AMSGrad);
+ * Nadam: both moments; Adagrad: sum of squares; Lion: momentum. Others are NULL. */
 struct ck_parameter {
-    void *w, *slot1, *slot2; /* slots as the optimizer uses them: momentum; mean square; m and v */
+    void *w, *slot1, *slot2, *slot3;
     const void *g;
     ptrdiff_t count;
     double decay; /* 1 where weight decay applies, else 0 */
+    double rate;  /* factor of the learning rate */
 };
 
 /* Numbers of an optimizer, read at each step (so callbacks may change them). 0 means off. */
 enum ck_hyper {
     CK_LEARNING_RATE,
-    CK_MOMENTUM, /* SGD, RMSprop; beta_1 of Adam */
-    CK_RHO,      /* RMSprop; beta_2 of Adam */
+    CK_MOMENTUM, /* SGD, RMSprop; beta_1 of the Adams and Lion */
+    CK_RHO,      /* RMSprop; beta_2 of the Adams and Lion */
     CK_EPSILON,
     CK_WEIGHT_DECAY,
     CK_CLIP_VALUE,
     CK_CLIP_NORM,
     CK_GLOBAL_CLIP_NORM,
     CK_NESTEROV,
+    CK_MOMENTUM_PRODUCT, /* Nadam: the product of its momenta up to this step */
     CK_HYPER_COUNT
 };
 
@@ -285,9 +316,15 @@ struct ck_probe {
     K(copy, ck_copy)                                                                               \
     K(fill, ck_fill)                                                                               \
     K(moving_average, ck_moving_average)                                                           \
+    K(penalty, ck_penalty)                                                                         \
+    K(constrain, ck_constrain)                                                                     \
+    K(weight_average, ck_weight_average)                                                           \
     K(sgd_update, ck_update)                                                                       \
     K(rmsprop_update, ck_update)                                                                   \
     K(adam_update, ck_update)                                                                      \
+    K(nadam_update, ck_update)                                                                     \
+    K(adagrad_update, ck_update)                                                                   \
+    K(lion_update, ck_update)                                                                      \
     K(probe_fma, ck_probe)                                                                         \
     K(probe_stream, ck_probe)
 

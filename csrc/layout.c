@@ -130,9 +130,30 @@ static const struct ck_field ck_moving_average_fields[] = {FIELD(moving), FIELD(
 LAYOUT(ck_moving_average);
 #undef CURRENT
 
+#define CURRENT ck_penalty
+static const struct ck_field ck_penalty_fields[] = {
+    FIELD(total), FIELD(dw), FIELD(mean_loss), FIELD(w), FIELD(count), FIELD(l1), FIELD(l2)};
+LAYOUT(ck_penalty);
+#undef CURRENT
+
+#define CURRENT ck_constrain
+static const struct ck_field ck_constrain_fields[] = {
+    FIELD(w),    FIELD(n0),           FIELD(n1),  FIELD(n2),   FIELD(n3),
+    FIELD(axes), FIELD(non_negative), FIELD(low), FIELD(high), FIELD(rate)};
+LAYOUT(ck_constrain);
+#undef CURRENT
+
+#define CURRENT ck_weight_average
+static const struct ck_field ck_weight_average_fields[] = {
+    FIELD(average), FIELD(w),         FIELD(step),       FIELD(count),
+    FIELD(period),  FIELD(overwrite), FIELD(from_first), FIELD(momentum)};
+LAYOUT(ck_weight_average);
+#undef CURRENT
+
 #define CURRENT ck_parameter
-static const struct ck_field ck_parameter_fields[] = {FIELD(w), FIELD(slot1), FIELD(slot2),
-                                                      FIELD(g), FIELD(count), FIELD(decay)};
+static const struct ck_field ck_parameter_fields[] = {FIELD(w),     FIELD(slot1), FIELD(slot2),
+                                                      FIELD(slot3), FIELD(g),     FIELD(count),
+                                                      FIELD(decay), FIELD(rate)};
 LAYOUT(ck_parameter);
 #undef CURRENT
 
@@ -156,6 +177,7 @@ static const struct ck_layout layouts[] = {
     ENTRY(ck_cross_entropy), ENTRY(ck_dropout),    ENTRY(ck_mean_squared_error),
     ENTRY(ck_gather),        ENTRY(ck_add),        ENTRY(ck_affine),
     ENTRY(ck_copy),          ENTRY(ck_fill),       ENTRY(ck_moving_average),
+    ENTRY(ck_penalty),       ENTRY(ck_constrain),  ENTRY(ck_weight_average),
     ENTRY(ck_parameter),     ENTRY(ck_update),     ENTRY(ck_probe)};
 
 const struct ck_layout *ck_layout_of(const char *struct_name) {

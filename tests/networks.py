@@ -5,6 +5,7 @@ import numpy as np
 from convkit import ops
 from convkit.compiler import Workspace, compile
 from convkit.graph import Graph, Variable
+from convkit.ops.update import HYPER
 
 
 class Net:
@@ -69,7 +70,7 @@ class Net:
     def sgd(self, gradients, rate=0.1):
         """Add an optimizer step; return its counter."""
         step = Variable("iterations", np.zeros(1, np.uint64), False)
-        hyper = Variable("hyper", np.array([rate, *[0.0] * 8]), False)
+        hyper = Variable("hyper", np.array([rate, *[0.0] * (len(HYPER) - 1)]), False)
         ops.update(self.graph, "sgd", [(v, g) for v, g in gradients.items()], hyper, step)
         return step
 

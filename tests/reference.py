@@ -552,3 +552,22 @@ def adamw(w, g, m=0.0, v=0.0, *, step, learning_rate=0.001, weight_decay=0.004, 
     """Adam after w -= lr weight_decay w: the decay comes first (Loshchilov and Hutter, 2019)."""
     decayed = w - learning_rate * weight_decay * w
     return adam(decayed, g, m, v, step=step, learning_rate=learning_rate, **parameters)
+
+
+# ---- weights: penalties, constraints, averages ---------------------------------------------------
+
+
+def penalty(w, l1=0.0, l2=0.0):
+    """Return (l1 sum |w| + l2 sum w^2, its gradient); the gradient of |w| at 0 is 0."""
+    return l1 * np.abs(w).sum() + l2 * (w**2).sum(), l1 * np.sign(w) + 2 * l2 * w
+
+
+def non_negative(w):
+    """max(w, 0)."""
+    return np.maximum(w, 0)
+
+
+def bounded_norm(w, axes, low, high, rate=1.0, epsilon=1e-7):
+    """Scale w so that its norms over `axes` are rate clip(norm, low, high) + (1 - rate) norm."""
+    norm = np.sqrt((w**2).sum(axes, keepdims=True))
+    return w * (rate * np.clip(norm, low, high) + (1 - rate) * norm) / (epsilon + norm)

@@ -11,6 +11,7 @@ import convkit
 from convkit import _core, ops
 from convkit.compiler import Workspace, compile
 from convkit.graph import Graph, Variable
+from convkit.ops.update import HYPER
 from convkit.placement import LINE, PAGE, SKEWED, barriers
 
 
@@ -22,7 +23,7 @@ def weight(graph, *shape, seed=0):
 
 def sgd(graph, loss, learning_rate=0.1):
     """Emit an update by gradient descent; return the step counter."""
-    hyper = Variable("hyper", np.array([learning_rate, *[0.0] * 8]))
+    hyper = Variable("hyper", np.array([learning_rate, *[0.0] * (len(HYPER) - 1)]))
     step = Variable("step", np.zeros(1, np.uint64), trainable=False)
     ops.update(graph, "sgd", graph.gradients(loss).items(), hyper, step)
     return step

@@ -329,7 +329,7 @@ def refused(net):
     yield r"mean_squared_error: target", lambda: ops.mean_squared_error(x, image)
     yield r"moving_average: batch must have shape", lambda: ops.moving_average(w, x, 0.9)
     yield r"moving_average: variable", lambda: ops.moving_average(x, x, 0.9)
-    v, h, s = w.variable, Variable("h", np.zeros(9)), step.variable
+    v, h, s = w.variable, Variable("h", np.zeros(len(HYPER))), step.variable
     yield (
         r"update: unknown kind='adma'; did you mean 'adam'",
         lambda: ops.update(net.graph, "adma", [], h, s),

@@ -9,6 +9,7 @@ from convkit.ops.loss import mean_squared_error, softmax_cross_entropy
 from convkit.ops.pool import avg_pool2d, max_pool2d
 from convkit.ops.softmax import log_softmax, softmax
 from convkit.ops.update import Parameter, moving_average, update
+from convkit.ops.weights import constrain, penalty, weight_average
 
 __all__ = [
     "Parameter",
@@ -19,6 +20,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_inference",
     "concatenate",
+    "constrain",
     "conv2d",
     "dense",
     "dropout",
@@ -26,9 +28,11 @@ __all__ = [
     "max_pool2d",
     "mean_squared_error",
     "moving_average",
+    "penalty",
     "reshape",
     "softmax",
     "softmax_cross_entropy",
     "update",
+    "weight_average",
     "zero_pad2d",
 ]

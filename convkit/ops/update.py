@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from convkit.graph import Graph, Tensor, Variable
 
 MOVING_AVERAGE = Struct("ck_moving_average", "moving batch", "count", "momentum")
-PARAMETER = Struct("ck_parameter", "w slot1 slot2 g", "count", "decay")
+PARAMETER = Struct("ck_parameter", "w slot1 slot2 slot3 g", "count", "decay rate")
 UPDATE = Struct("ck_update", "step parameters hyper", "n_parameters")
+
+SLOTS = ("slot1", "slot2", "slot3")
 
 # In the order of enum ck_hyper.
 HYPER = (
     *("learning_rate", "momentum", "rho", "epsilon", "weight_decay"),
-    *("clipvalue", "clipnorm", "global_clipnorm", "nesterov"),
+    *("clipvalue", "clipnorm", "global_clipnorm", "nesterov", "momentum_product"),
 )
 
 
@@ -50,8 +52,9 @@ class Parameter(NamedTuple):
 
     variable: Variable
     gradient: Tensor
-    slots: Sequence[Variable | None] = ()
+    slots: Sequence[Variable | None] = ()  # by place; None where one is not used
     decay: bool = True  # whether weight decay applies
+    rate: float = 1.0  # factor of the learning rate
 
 
 class Update(Op):
@@ -77,10 +80,10 @@ class Update(Op):
                 "g": address(self.inputs[f"g{i}"]),
                 "count": product(w.shape),
             }
-            for name in ("slot1", "slot2"):
+            for name in SLOTS:
                 if f"{name}_{i}" in self.inputs:
                     values[name] = address(self.inputs[f"{name}_{i}"])
-            values["decay"] = self.numbers[f"decay{i}"]
+            values |= {name: self.numbers[f"{name}{i}"] for name in ("decay", "rate")}
             PARAMETER.fill(slots[begin : begin + size], values)
         values = {role: address(self.inputs[role]) for role in ("step", "hyper")}
         values["parameters"] = slots.ctypes.data + 8 * UPDATE.slots
@@ -95,21 +98,43 @@ class SgdUpdate(Update):
 
 
 class RmspropUpdate(Update):
-    """slots: the mean square, and the momentum, if any."""
+    """slots: the mean square; the momentum, if any; the mean gradient, if centered."""
 
     kernel = "rmsprop_update"
 
 
 class AdamUpdate(Update):
-    """slots: the first and second moments."""
+    """slots: the first and second moments; the largest second moment, for AMSGrad."""
 
     kernel = "adam_update"
 
 
-UPDATES: dict[str, tuple[type[Update], tuple[int, ...]]] = {  # op and possible numbers of slots
-    "sgd": (SgdUpdate, (0, 1)),
-    "rmsprop": (RmspropUpdate, (1, 2)),
-    "adam": (AdamUpdate, (2,)),
+class NadamUpdate(Update):
+    """slots: the first and second moments."""
+
+    kernel = "nadam_update"
+
+
+class AdagradUpdate(Update):
+    """slots: the sum of squares."""
+
+    kernel = "adagrad_update"
+
+
+class LionUpdate(Update):
+    """slots: the momentum."""
+
+    kernel = "lion_update"
+
+
+# The op, how many slots it must have, and how many it may have.
+UPDATES: dict[str, tuple[type[Update], int, int]] = {
+    "sgd": (SgdUpdate, 0, 1),
+    "rmsprop": (RmspropUpdate, 1, 3),
+    "adam": (AdamUpdate, 2, 3),
+    "nadam": (NadamUpdate, 2, 2),
+    "adagrad": (AdagradUpdate, 1, 1),
+    "lion": (LionUpdate, 1, 1),
 }
 
 
@@ -120,13 +145,13 @@ def update(
     hyper: Variable,
     step: Variable,
 ) -> None:
-    """Emit a step of an optimizer, "sgd", "rmsprop" or "adam", for all parameters.
+    """Emit a step of an optimizer, one of those in UPDATES by name, for all parameters.
 
     parameters are `Parameter`s or tuples of their fields; hyper is a float64 variable of the
     numbers named in HYPER, step a uint64 counter: both are read at each run, and step counts up.
     """
     function = "update"
-    op_class, slot_counts = UPDATES[_check.one_of(function, "kind", kind, UPDATES)]
+    op_class, fewest, most = UPDATES[_check.one_of(function, "kind", kind, UPDATES)]
     listed = [Parameter(*p) for p in parameters]
     if not listed:
         raise ValueError(f"{function}: parameters must not be empty")
@@ -140,15 +165,17 @@ def update(
     writes = ["step"]
     numbers: dict[str, float] = {"n_parameters": len(listed)}
     for i, p in enumerate(listed):
-        slots = [slot for slot in p.slots if slot is not None]
-        if len(slots) not in slot_counts:
-            raise ValueError(f"{function}: {kind} needs {slot_counts} slots, got {len(slots)}")
+        slots = {j: slot for j, slot in enumerate(p.slots, 1) if slot is not None}
+        if not set(range(1, fewest + 1)) <= slots.keys() <= set(range(1, most + 1)):
+            raise ValueError(
+                f"{function}: {kind} needs {fewest} to {most} slots, got slots={list(p.slots)!r}"
+            )
         written = {f"w{i}": graph.variable(p.variable)}
-        written |= {f"slot{j}_{i}": graph.variable(slot) for j, slot in enumerate(slots, 1)}
+        written |= {f"slot{j}_{i}": graph.variable(slot) for j, slot in slots.items()}
         for name, tensor in {**written, "gradient": p.gradient}.items():
             check_real(function, **{name: tensor})
             check_shape(function, name, tensor, p.variable.shape)
         inputs |= {**written, f"g{i}": p.gradient}
         writes.extend(written)
-        numbers[f"decay{i}"] = float(p.decay)
+        numbers |= {f"decay{i}": float(p.decay), f"rate{i}": p.rate}
     emit(op_class(inputs, numbers, writes=writes))
