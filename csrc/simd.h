@@ -12,7 +12,7 @@
  *   a < b, a == b ...          vint of 0 / -1;  vselect(mask, a, b): mask ? a : b, lane by lane
  *   vmax vmin                  NaN in either operand gives NaN
  *   vsqrt vabs vreduce_add     sums lanes in a fixed tree
- *   vstore_bytes_n vload_bytes_n   the first n lanes, as bytes
+ *   vstore_bytes_n vload_bytes_n   the first n lanes, as bytes;  vselect_bytes(p, mask, a, b, n)
  *   vshuffle(a, b, index)      lanes of two vectors by number
  */
 #ifndef CK_SIMD_H
@@ -207,6 +207,23 @@ INLINE vint vload_bytes_n(const uint8_t *p, ptrdiff_t n) {
     return a;
 }
 #endif
+/* A mask whose origin the compiler does not see: GCC 12 ends with an internal error where it narrows
+ * comparisons of 64-bit lanes to bytes without an instruction for it. */
+INLINE vint vopaque(vint mask) {
+#if !CK_AVX512 && !CK_AVX2
+    __asm__("" : "+m"(mask));
+#endif
+    return mask;
+}
+/* The bytes of a where the mask is set, of b elsewhere. */
+INLINE void vselect_bytes(uint8_t *p, vint mask, const uint8_t *a, const uint8_t *b, ptrdiff_t n) {
+#if CK_AVX512 || (CK_AVX2 && !CK_DOUBLE)
+    const vint of_a = vload_bytes_n(a, n), of_b = vload_bytes_n(b, n);
+    vstore_bytes_n(p, (mask & of_a) | (~mask & of_b), n);
+#else
+    for (ptrdiff_t i = 0; i < n; i++) p[i] = mask[i] ? a[i] : b[i];
+#endif
+}
 
 /* ((0 + h) + (h/2 + ...)): the same tree for every width of the loop that made the vector. */
 INLINE real vreduce_add(vreal a) {
