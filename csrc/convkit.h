@@ -204,6 +204,14 @@ struct ck_copy {
     ptrdiff_t n0, n1, n2, n3, y0, y1, y2, x0, x1, x2;
 };
 
+/* y (n0, ..., n5), dense, is x with its axes in another order: x0 .. x5 are x's strides in elements,
+ * of y's axes. n0 is or holds the batch. */
+struct ck_permute {
+    void *y;
+    const void *x;
+    ptrdiff_t n0, n1, n2, n3, n4, n5, x0, x1, x2, x3, x4, x5;
+};
+
 struct ck_fill {
     void *y;
     ptrdiff_t count;
@@ -314,6 +322,7 @@ struct ck_probe {
     K(add, ck_add)                                                                                 \
     K(affine, ck_affine)                                                                           \
     K(copy, ck_copy)                                                                               \
+    K(permute, ck_permute)                                                                         \
     K(fill, ck_fill)                                                                               \
     K(moving_average, ck_moving_average)                                                           \
     K(penalty, ck_penalty)                                                                         \

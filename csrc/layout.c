@@ -119,6 +119,13 @@ static const struct ck_field ck_copy_fields[] = {FIELD(y),  FIELD(x),  FIELD(n0)
 LAYOUT(ck_copy);
 #undef CURRENT
 
+#define CURRENT ck_permute
+static const struct ck_field ck_permute_fields[] = {
+    FIELD(y),  FIELD(x),  FIELD(n0), FIELD(n1), FIELD(n2), FIELD(n3), FIELD(n4),
+    FIELD(n5), FIELD(x0), FIELD(x1), FIELD(x2), FIELD(x3), FIELD(x4), FIELD(x5)};
+LAYOUT(ck_permute);
+#undef CURRENT
+
 #define CURRENT ck_fill
 static const struct ck_field ck_fill_fields[] = {FIELD(y), FIELD(count), FIELD(value)};
 LAYOUT(ck_fill);
@@ -172,13 +179,14 @@ LAYOUT(ck_probe);
     {#name, sizeof(struct name), name##_fields, sizeof name##_fields / sizeof *name##_fields}
 
 static const struct ck_layout layouts[] = {
-    ENTRY(ck_conv2d),        ENTRY(ck_dense),      ENTRY(ck_pool2d),
-    ENTRY(ck_batch_norm),    ENTRY(ck_activation), ENTRY(ck_softmax),
-    ENTRY(ck_cross_entropy), ENTRY(ck_dropout),    ENTRY(ck_mean_squared_error),
-    ENTRY(ck_gather),        ENTRY(ck_add),        ENTRY(ck_affine),
-    ENTRY(ck_copy),          ENTRY(ck_fill),       ENTRY(ck_moving_average),
-    ENTRY(ck_penalty),       ENTRY(ck_constrain),  ENTRY(ck_weight_average),
-    ENTRY(ck_parameter),     ENTRY(ck_update),     ENTRY(ck_probe)};
+    ENTRY(ck_conv2d),         ENTRY(ck_dense),      ENTRY(ck_pool2d),
+    ENTRY(ck_batch_norm),     ENTRY(ck_activation), ENTRY(ck_softmax),
+    ENTRY(ck_cross_entropy),  ENTRY(ck_dropout),    ENTRY(ck_mean_squared_error),
+    ENTRY(ck_gather),         ENTRY(ck_add),        ENTRY(ck_affine),
+    ENTRY(ck_copy),           ENTRY(ck_permute),    ENTRY(ck_fill),
+    ENTRY(ck_moving_average), ENTRY(ck_penalty),    ENTRY(ck_constrain),
+    ENTRY(ck_weight_average), ENTRY(ck_parameter),  ENTRY(ck_update),
+    ENTRY(ck_probe)};
 
 const struct ck_layout *ck_layout_of(const char *struct_name) {
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)

@@ -514,6 +514,11 @@ def mean_squared_error(x, target):
     return (difference**2).mean(), 2 * difference / difference.size
 
 
+def permute(x, axes):
+    """Axis i + 1 of the result is axis axes[i] of x; the batch stays first."""
+    return np.transpose(x, (0, *axes))
+
+
 def dropout(x, mask, rate):
     """x / (1 - rate) where mask is true, else 0 (Srivastava et al., 2014, scaled in training)."""
     return np.where(mask, wide(x) / (1 - rate), 0.0)

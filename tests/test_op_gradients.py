@@ -122,6 +122,11 @@ GRADIENTS = {
     "concatenate": (IMAGE, branches),
     "concatenate rows": (IMAGE, lambda g: ops.concatenate([g.x, norm(g)], axis=1)),
     "zero_pad2d": (IMAGE, lambda g: ops.zero_pad2d(g.x, ((1, 0), (2, 1)))),
+    "permute": (IMAGE, lambda g: ops.permute(g.x, (3, 1, 2))),
+    "permute twice": (
+        IMAGE,
+        lambda g: ops.permute(ops.softmax(ops.permute(g.x, (3, 2, 1))), (2, 3, 1)),
+    ),
     "reshape": (IMAGE, lambda g: ops.softmax(ops.reshape(g.x, (None, -1, 6)))),
 }
 

@@ -1,5 +1,7 @@
 """Ops in graphs against their float64 twins, and what emitting functions refuse."""
 
+import itertools
+
 import numpy as np
 import pytest
 import reference
@@ -73,6 +75,24 @@ def test_concatenate(dtype):
     ):
         y, arrays = one_op(emit, *shapes, dtype=dtype, axis=axis)
         np.testing.assert_array_equal(y, np.concatenate(arrays, axis))
+
+
+@pytest.mark.parametrize(
+    "sizes", [(3, 4, 5), (1, 17, 33), (40, 1, 20), (7, 2, 2, 3), (2, 3, 4, 2, 5)]
+)
+def test_permute(sizes, dtype, threads):
+    """Every order of the axes, with sizes below, at and above the kernel's blocks."""
+    orders = list(itertools.permutations(range(1, len(sizes) + 1)))
+    for axes in orders[:: max(1, len(orders) // 24)]:
+        y, (x,) = one_op(ops.permute, sizes, dtype=dtype, axes=axes)
+        np.testing.assert_array_equal(y, reference.permute(x, axes))
+
+
+def test_permute_in_order_is_nothing():
+    net = Net()
+    x, column = net.input(3, 4), net.input(1, 4, 1)
+    assert ops.permute(x, (1, 2)) is x
+    assert ops.permute(column, (2, 3, 1)).op.kernel == ""
 
 
 def test_zero_pad2d(dtype):
@@ -309,6 +329,10 @@ def refused(net):
     yield r"concatenate: axis must not be the batch", lambda: ops.concatenate([x, x], 0)
     yield r"concatenate: axis", lambda: ops.concatenate([x, x], 2)
     yield r"concatenate: tensors must not be empty", lambda: ops.concatenate([])
+    yield r"permute: axes must hold each of 1 to 3 once", lambda: ops.permute(image, (1, 2, 2))
+    yield r"permute: axes must be at least 1", lambda: ops.permute(image, (0, 1, 2))
+    deep = net.input(2, 3, 2, 3, 2, 3, 2)
+    yield r"permute: at most 6 axes", lambda: ops.permute(deep, (7, 6, 5, 4, 3, 2, 1))
     yield r"zero_pad2d: padding", lambda: ops.zero_pad2d(image, "same")
     yield r"zero_pad2d: .*not negative", lambda: ops.zero_pad2d(image, ((-1, 0), (0, 0)))
     yield r"reshape: shape must be \(None", lambda: ops.reshape(image, (6, 15))

@@ -4,7 +4,15 @@ from convkit.ops.activation import activation
 from convkit.ops.batch_norm import batch_norm, batch_norm_inference
 from convkit.ops.conv2d import conv2d
 from convkit.ops.dense import dense
-from convkit.ops.elementwise import add, affine, concatenate, dropout, reshape, zero_pad2d
+from convkit.ops.elementwise import (
+    add,
+    affine,
+    concatenate,
+    dropout,
+    permute,
+    reshape,
+    zero_pad2d,
+)
 from convkit.ops.loss import mean_squared_error, softmax_cross_entropy
 from convkit.ops.pool import avg_pool2d, max_pool2d
 from convkit.ops.softmax import log_softmax, softmax
@@ -29,6 +37,7 @@ __all__ = [
     "mean_squared_error",
     "moving_average",
     "penalty",
+    "permute",
     "reshape",
     "softmax",
     "softmax_cross_entropy",

@@ -1,7 +1,8 @@
-"""Ops that move or combine elements: gather, add, affine, dropout, copies, padding, views."""
+"""Ops that move or combine elements: gather, add, affine, dropout, copies, orders, views."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +19,7 @@ ADD = Struct("ck_add", "y a b", "count activation", "alpha")
 AFFINE = Struct("ck_affine", "y x", "count", "scale offset")
 DROPOUT = Struct("ck_dropout", "y x step", "count seed stream", "rate")
 COPY = Struct("ck_copy", "y x", "n0 n1 n2 n3 y0 y1 y2 x0 x1 x2")
+PERMUTE = Struct("ck_permute", "y x", "n0 n1 n2 n3 n4 n5 x0 x1 x2 x3 x4 x5")
 FILL = Struct("ck_fill", "y", "count", "value")
 
 # In the order of enum ck_source_type.
@@ -244,6 +246,71 @@ def zero_pad2d(x: Tensor, padding: tuple[tuple[int, int], tuple[int, int]]) -> T
     op.numbers |= dict.fromkeys(_STRIDES, 0) | {"n1": h, "n2": 1, "n3": w * c}
     op.numbers |= {"y0": image, "y1": row, "x0": h * w * c, "x1": w * c}
     return emit(op, y=shape)["y"]
+
+
+# ---- the order of axes ---------------------------------------------------------------------------
+
+
+class Permute(Op):
+    """Another order of the axes, the batch first."""
+
+    kernel = "permute"
+    struct = PERMUTE
+
+    def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
+        """Bring the axes of dy back into the order of x."""
+        sizes = [int(self.numbers[f"n{i}"]) for i in range(1, AXES)]
+        strides = [int(self.numbers[f"x{i}"]) for i in range(1, AXES)]
+        order = sorted(range(AXES - 1), key=lambda i: -strides[i])
+        dense = [math.prod(sizes[i + 1 :]) for i in order]
+        axes = [(sizes[i], stride) for i, stride in zip(order, dense, strict=True)]
+        batch = int(self.per_sample["n0"]), int(self.numbers["x0"])
+        return {"x": _permuted(dy["y"], [batch, *axes], self.inputs["x"].shape)}
+
+
+AXES = 6
+
+
+def _permuted(x: Tensor, axes: Sequence[tuple[int, int]], shape: Sequence[int | None]) -> Tensor:
+    """Emit the op for y's axes as (size, stride in x), the batch's first, for a sample's size."""
+    joined = [axes[0]]
+    for size, stride in axes[1:]:
+        before, reach = joined[-1]
+        if size == 1:
+            continue
+        if reach == size * stride:
+            joined[-1] = before * size, stride
+        else:
+            joined.append((size, stride))
+    if len(joined) == 1:  # only axes of one element moved
+        return reshape(x, shape)
+    if len(joined) > AXES:
+        raise ValueError(f"permute: at most {AXES} axes can change places, got {len(joined)}")
+    padded = [joined[0], *[(1, 0)] * (AXES - len(joined)), *joined[1:]]
+    op = Permute({"x": x}, per_sample={"n0": padded[0][0]})
+    op.numbers = {f"n{i}": size for i, (size, _) in enumerate(padded) if i}
+    op.numbers |= {f"x{i}": stride for i, (_, stride) in enumerate(padded)}
+    return emit(op, y=shape)["y"]
+
+
+def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
+    """Emit x with its axes in another order: axis i + 1 of the result is axis axes[i] of x.
+
+    The batch stays first; axes counts from 1, as in Keras.
+    """
+    function = "permute"
+    check_real(function, x=x)
+    rank = len(x.shape)
+    places = [_check.integer(function, "axes", a, 1, rank - 1) for a in axes]
+    if sorted(places) != list(range(1, rank)):
+        raise ValueError(
+            f"{function}: axes must hold each of 1 to {rank - 1} once, got axes={tuple(axes)!r} for"
+            f" x of shape {x.shape}"
+        )
+    if places == sorted(places):
+        return x
+    sample = [(product(x.shape[a : a + 1]), product(x.shape[a + 1 :])) for a in places]
+    return _permuted(x, [(1, product(x.shape[1:])), *sample], (None, *(x.shape[a] for a in places)))
 
 
 # ---- views ---------------------------------------------------------------------------------------
