@@ -11,6 +11,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+from convkit._files import FormatError as FormatError
 from convkit.runtime import get_num_threads as get_num_threads
 from convkit.runtime import set_algorithm as set_algorithm
 from convkit.runtime import set_num_threads as set_num_threads
@@ -29,6 +30,7 @@ _NAMES = {
 }
 
 __all__ = [
+    "FormatError",
     "Input",
     "Model",
     "Sequential",

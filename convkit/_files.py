@@ -8,7 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_write", "cache_directory"]
+__all__ = ["FormatError", "atomic_write", "cache_directory"]
+
+
+class FormatError(ValueError):
+    """A file is damaged, incomplete, or does not hold what it should."""
 
 
 def cache_directory() -> Path:

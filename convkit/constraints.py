@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit import _check, ops
+from convkit._config import Configurable
 
 if TYPE_CHECKING:
     from convkit.graph import Tensor
@@ -33,7 +34,7 @@ __all__ = [
 EPSILON = 1e-7  # added to norms, so that zero weights stay zero
 
 
-class Constraint:
+class Constraint(Configurable):
     """Call it with an array to get the array that obeys it."""
 
     def __call__(self, w: ArrayLike) -> NDArray[Any]:
@@ -43,15 +44,6 @@ class Constraint:
     def emit(self, w: Tensor) -> None:
         """Emit the op that does the same to a variable."""
         raise TypeError(f"{type(self).__name__} must define emit(w)")
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Constraint:
-        """Make one from get_config's result."""
-        return cls(**config)
 
 
 class MinMaxNorm(Constraint):
@@ -95,13 +87,6 @@ class MinMaxNorm(Constraint):
         """Emit the op."""
         ops.constrain(w, self.axis, low=self.min_value, high=self.max_value, rate=self.rate)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {
-            **{"min_value": self.min_value, "max_value": self.max_value},
-            **{"rate": self.rate, "axis": self.axis},
-        }
-
 
 class MaxNorm(MinMaxNorm):
     """Norms over `axis` of at most max_value. Source: Srivastava et al., 2014."""
@@ -109,20 +94,12 @@ class MaxNorm(MinMaxNorm):
     def __init__(self, max_value: float = 2.0, axis: int | Sequence[int] = 0) -> None:
         super().__init__(0.0, max_value, 1.0, axis)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {"max_value": self.max_value, "axis": self.axis}
-
 
 class UnitNorm(MinMaxNorm):
     """Norms over `axis` of 1."""
 
     def __init__(self, axis: int | Sequence[int] = 0) -> None:
         super().__init__(1.0, 1.0, 1.0, axis)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {"axis": self.axis}
 
 
 class NonNeg(Constraint):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check
+from convkit._config import Configurable
 
 Array = NDArray[np.float64]
 
@@ -22,7 +23,7 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
     return field * shape[-2], field * shape[-1]
 
 
-class Initializer:
+class Initializer(Configurable):
     """Call it with a shape and a NumPy generator to get a float64 array."""
 
     def __call__(self, shape: Sequence[int], generator: np.random.Generator) -> Array:

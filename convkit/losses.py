@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from convkit import _check, _pack, ops
 from convkit._arrays import dense_array, look, result_type
+from convkit._config import Configurable
 from convkit.graph import Tensor
 
 __all__ = [
@@ -20,7 +21,7 @@ __all__ = [
 ]
 
 
-class Loss:
+class Loss(Configurable):
     """loss(y_true, y_pred, sample_weight=None) -> float, the mean over samples.
 
     label_kind says what labels are: "integer", "probabilities" (one-hot), or "values".

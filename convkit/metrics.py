@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit import _check
+from convkit._config import Configurable
 
 __all__ = [
     "Accuracy",
@@ -26,7 +27,7 @@ __all__ = [
 Array = NDArray[Any]
 
 
-class Metric:
+class Metric(Configurable):
     """The weighted mean over samples of `values(y_true, y_pred)`."""
 
     default_name = "metric"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check, _pack, ops
+from convkit._config import Configurable, serialize
 from convkit.graph import Graph, Tensor, Variable
 from convkit.ops.update import HYPER
 from convkit.schedules import LearningRateSchedule
@@ -16,7 +17,21 @@ from convkit.schedules import LearningRateSchedule
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
 
 
-class Optimizer:
+def hyper_property(name: str, kind: Callable[[float], Any] = float) -> Any:
+    """Make a property that shows a number which programs read at every step."""
+
+    def show(self: Optimizer) -> Any:
+        return kind(float(self.hyper.value[HYPER.index(name)]))
+
+    show.__doc__ = f"The number {name} of the next step."
+    return property(show)
+
+
+def _or_none(value: float) -> float | None:
+    return value or None
+
+
+class Optimizer(Configurable):
     """State and numbers of an optimizer; programs read both at every step.
 
     learning_rate is a float or a schedule, and may be set between steps. weight_decay is decoupled:
@@ -25,6 +40,11 @@ class Optimizer:
     """
 
     kind = "sgd"
+
+    weight_decay = hyper_property("weight_decay", _or_none)
+    clipnorm = hyper_property("clipnorm", _or_none)
+    clipvalue = hyper_property("clipvalue", _or_none)
+    global_clipnorm = hyper_property("global_clipnorm", _or_none)
 
     def __init__(
         self,
@@ -79,6 +99,13 @@ class Optimizer:
         """Put the schedule's learning rate where the programs read it."""
         if self._schedule is not None:
             self.hyper.value[0] = self._schedule(int(self.iterations.value[0]))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments; learning_rate is the schedule where there is one."""
+        config = super().get_config()
+        if self._schedule is not None:
+            config["learning_rate"] = serialize(self._schedule)
+        return config
 
     # ---- slots ---------------------------------------------------------------------------------
 
@@ -161,6 +188,8 @@ class SGD(Optimizer):
     """w -= learning_rate g, with momentum or Nesterov's form of it."""
 
     kind = "sgd"
+    momentum = hyper_property("momentum")
+    nesterov = hyper_property("nesterov", bool)
 
     def __init__(
         self,
@@ -182,6 +211,9 @@ class RMSprop(Optimizer):
     """Divide by the root of a moving mean of g^2. Source: Tieleman and Hinton, 2012."""
 
     kind = "rmsprop"
+    rho = hyper_property("rho")
+    momentum = hyper_property("momentum")
+    epsilon = hyper_property("epsilon")
 
     def __init__(
         self,
@@ -202,6 +234,9 @@ class Adam(Optimizer):
     """Moving means of g and g^2, corrected for their start. Source: Kingma and Ba, 2014."""
 
     kind = "adam"
+    beta_1 = hyper_property("momentum")
+    beta_2 = hyper_property("rho")
+    epsilon = hyper_property("epsilon")
 
     def __init__(
         self,

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit import _check
+from convkit._config import Configurable
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2"]
 
 
-class Regularizer:
+class Regularizer(Configurable):
     """The penalty l1 sum(|w|) + l2 sum(w^2). Call it with an array to get the number."""
 
     l1 = 0.0
@@ -34,25 +35,12 @@ class Regularizer:
         w = np.asarray(x, np.float64)
         return float(self.l1 * np.abs(w).sum() + self.l2 * (w * w).sum())
 
-    def get_config(self) -> dict[str, float]:
-        """Return the arguments."""
-        raise TypeError(f"{type(self).__name__} must define get_config")
-
-    @classmethod
-    def from_config(cls, config: dict[str, float]) -> Regularizer:
-        """Make one from get_config's result."""
-        return cls(**config)
-
 
 class L1(Regularizer):
     """l1 sum(|w|): pulls weights to exactly zero."""
 
     def __init__(self, l1: float = 0.01) -> None:
         self.l1 = self._number("l1", 0.01 if l1 is None else l1)
-
-    def get_config(self) -> dict[str, float]:
-        """Return the arguments."""
-        return {"l1": self.l1}
 
 
 class L2(Regularizer):
@@ -61,20 +49,12 @@ class L2(Regularizer):
     def __init__(self, l2: float = 0.01) -> None:
         self.l2 = self._number("l2", 0.01 if l2 is None else l2)
 
-    def get_config(self) -> dict[str, float]:
-        """Return the arguments."""
-        return {"l2": self.l2}
-
 
 class L1L2(Regularizer):
     """Both penalties. Source: Zou and Hastie, 2005 (elastic net)."""
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
         self.l1, self.l2 = self._number("l1", l1), self._number("l2", l2)
-
-    def get_config(self) -> dict[str, float]:
-        """Return the arguments."""
-        return {"l1": self.l1, "l2": self.l2}
 
 
 l1, l2, l1_l2 = L1, L2, L1L2

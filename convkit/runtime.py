@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 MAX_THREADS = 1024
+MAX_SEED = 2**62 - 1
 ALGORITHMS = ("auto", "direct")
 
 
@@ -199,7 +200,7 @@ def set_seed(seed: int) -> None:
 
 def next_seed() -> int:
     """Draw a seed from the library's own stream: equal after the same set_seed."""
-    return int(_generator.integers(0, 2**62))
+    return int(_generator.integers(0, MAX_SEED, endpoint=True))
 
 
 def random_generator() -> np.random.Generator:

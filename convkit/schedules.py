@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from convkit._config import Configurable
+
 __all__ = [
     "CosineDecay",
     "ExponentialDecay",
@@ -14,7 +16,7 @@ __all__ = [
 ]
 
 
-class LearningRateSchedule:
+class LearningRateSchedule(Configurable):
     """schedule(step) -> learning rate; step counts from 0."""
 
     def __call__(self, step: int) -> float:
@@ -32,26 +34,29 @@ class ExponentialDecay(LearningRateSchedule):
         decay_rate: float,
         staircase: bool = False,
     ) -> None:
-        self.initial, self.steps, self.rate = initial_learning_rate, decay_steps, decay_rate
-        self.staircase = staircase
+        self.initial_learning_rate, self.decay_steps = initial_learning_rate, decay_steps
+        self.decay_rate, self.staircase = decay_rate, staircase
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of a step."""
-        power = step / self.steps
-        return self.initial * self.rate ** (math.floor(power) if self.staircase else power)
+        power = step / self.decay_steps
+        if self.staircase:
+            power = math.floor(power)
+        return self.initial_learning_rate * self.decay_rate**power
 
 
 class CosineDecay(LearningRateSchedule):
     """Half a cosine from initial to alpha * initial. Source: Loshchilov and Hutter, 2016."""
 
     def __init__(self, initial_learning_rate: float, decay_steps: int, alpha: float = 0.0) -> None:
-        self.initial, self.steps, self.alpha = initial_learning_rate, decay_steps, alpha
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps, self.alpha = decay_steps, alpha
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of a step."""
-        share = min(step, self.steps) / self.steps
+        share = min(step, self.decay_steps) / self.decay_steps
         cosine = 0.5 * (1 + math.cos(math.pi * share))
-        return self.initial * ((1 - self.alpha) * cosine + self.alpha)
+        return self.initial_learning_rate * ((1 - self.alpha) * cosine + self.alpha)
 
 
 class PiecewiseConstantDecay(LearningRateSchedule):
@@ -79,12 +84,13 @@ class OneCycle(LearningRateSchedule):
     def __init__(
         self, peak: float, total_steps: int, warmup: float = 0.25, start: float = 0.1
     ) -> None:
-        self.peak, self.steps, self.start = peak, max(1, total_steps), start
-        self.rise = max(1.0, warmup * self.steps)
+        self.peak, self.total_steps = peak, max(1, total_steps)
+        self.warmup, self.start = warmup, start
+        self._rise = max(1.0, warmup * self.total_steps)
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of a step."""
-        if step < self.rise:
-            return self.peak * (self.start + (1 - self.start) * step / self.rise)
-        share = min(1.0, (step - self.rise) / max(1.0, self.steps - self.rise))
+        if step < self._rise:
+            return self.peak * (self.start + (1 - self.start) * step / self._rise)
+        share = min(1.0, (step - self._rise) / max(1.0, self.total_steps - self._rise))
         return self.peak * max(1e-4, 0.5 * (1 + math.cos(math.pi * share)))

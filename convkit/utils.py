@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["to_categorical"]
+from convkit._config import custom_object_scope as custom_object_scope
+from convkit._config import register_serializable as register_serializable
+
+__all__ = [
+    "custom_object_scope",
+    "register_keras_serializable",
+    "register_serializable",
+    "to_categorical",
+]
+
+register_keras_serializable = register_serializable
 
 
 def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[Any]:

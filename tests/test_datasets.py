@@ -32,9 +32,8 @@ from dataset_files import (
 )
 
 from convkit import datasets
-from convkit._files import atomic_write, cache_directory
+from convkit._files import FormatError, atomic_write, cache_directory
 from convkit.datasets import _fetch
-from convkit.datasets._formats import FormatError
 
 
 @pytest.fixture(autouse=True)

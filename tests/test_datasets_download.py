@@ -30,9 +30,9 @@ from dataset_files import (
 from http_server import Server, serve
 
 from convkit import datasets
+from convkit._files import FormatError
 from convkit.datasets import _fetch
 from convkit.datasets._dataset import Remote
-from convkit.datasets._formats import FormatError
 
 
 @pytest.fixture(autouse=True)

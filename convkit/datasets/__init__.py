@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from convkit._files import FormatError
 from convkit.datasets import cifar10, cifar100, digits, fashion_mnist, mnist
 from convkit.datasets._dataset import Arrays, Dataset
 from convkit.datasets._fetch import DownloadError
 from convkit.datasets._fetch import download as _download
-from convkit.datasets._formats import FormatError
 
 __all__ = [
     "DownloadError",

@@ -9,9 +9,8 @@ from typing import IO
 
 import numpy as np
 
-from convkit._files import atomic_write
+from convkit._files import FormatError, atomic_write
 from convkit.datasets._formats import (
-    FormatError,
     parse_cifar,
     read_archive,
     read_exactly,

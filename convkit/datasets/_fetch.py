@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from convkit._files import cache_directory
+from convkit._files import FormatError, cache_directory
 from convkit.datasets._dataset import Arrays, Dataset, Remote
-from convkit.datasets._formats import FormatError
 
 __all__ = ["DownloadError", "download", "load"]
 

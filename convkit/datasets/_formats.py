@@ -16,15 +16,13 @@ from typing import IO, NoReturn
 
 import numpy as np
 
-__all__ = ["FormatError", "parse_cifar", "read_archive", "read_exactly", "read_idx", "read_npz"]
+from convkit._files import FormatError
+
+__all__ = ["parse_cifar", "read_archive", "read_exactly", "read_idx", "read_npz"]
 
 GZIP_MAGIC = b"\x1f\x8b"  # neither an IDX file nor a CIFAR record can begin with it
 NPY_HEADER_LIMIT = 1024  # bytes; NumPy writes 80 to 128 for such arrays
 ARCHIVE_SLACK = 1 << 20  # bytes of an archive beyond the wanted members: headers, readme, names
-
-
-class FormatError(ValueError):
-    """Report a data file that is truncated, damaged or not what its name says."""
 
 
 def refuse(path: Path | str, expected: str, found: str) -> NoReturn:

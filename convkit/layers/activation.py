@@ -42,10 +42,6 @@ class Activation(Layer):
         """Emit the activation."""
         return apply(x, self.activation)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {**super().get_config(), "activation": self.activation}
-
 
 class ReLU(Layer):
     """max(x, 0); with negative_slope, that times x below zero."""
@@ -63,6 +59,7 @@ class ReLU(Layer):
                 f"ReLU: max_value and threshold are not supported, got max_value={max_value!r},"
                 f" threshold={threshold!r}; use Activation('hard_sigmoid') or plain ReLU()"
             )
+        self.max_value, self.threshold = max_value, threshold
         self.negative_slope = _check.number("ReLU", "negative_slope", negative_slope)
 
     def call(self, x: Tensor, training: bool) -> Tensor:
@@ -70,10 +67,6 @@ class ReLU(Layer):
         if self.negative_slope:
             return ops.activation(x, "leaky_relu", negative_slope=self.negative_slope)
         return ops.activation(x, "relu")
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {**super().get_config(), "negative_slope": self.negative_slope}
 
 
 class LeakyReLU(Layer):
@@ -87,10 +80,6 @@ class LeakyReLU(Layer):
         """Emit the activation."""
         return ops.activation(x, "leaky_relu", negative_slope=self.negative_slope)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {**super().get_config(), "negative_slope": self.negative_slope}
-
 
 class Softmax(Layer):
     """Softmax over the last axis."""
@@ -99,6 +88,7 @@ class Softmax(Layer):
         super().__init__(**options)
         if axis != -1:
             raise ValueError(f"Softmax: axis must be -1 (the channels), got axis={axis!r}")
+        self.axis = axis
 
     def call(self, x: Tensor, training: bool) -> Tensor:
         """Emit the softmax."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check, initializers, runtime
+from convkit._config import Configurable
 from convkit.graph import Tensor, Variable
 
 if TYPE_CHECKING:
@@ -67,12 +68,15 @@ def Input(
     return tensor
 
 
-class Layer:
+class Layer(Configurable):
     """What all layers do: hold variables, record calls, and emit ops when a model replays them.
 
     A subclass defines `build(input_shape)` (makes variables), `call(x, training)` (emits ops on
-    graph tensors and returns the result) and `compute_output_shape(input_shape)`.
+    graph tensors and returns the result) and `compute_output_shape(input_shape)`. Where its
+    __init__ keeps its arguments as attributes of their names, get_config and saving just work.
     """
+
+    _unsaved: tuple[str, ...] = ("input_shape", "data_format")
 
     def __init__(
         self,
@@ -171,10 +175,6 @@ class Layer:
     def count_params(self) -> int:
         """Return the number of values in all variables."""
         return sum(variable.value.size for variable in self.variables)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return name, dtype and trainable; subclasses add their arguments."""
-        return {"name": self.name, "dtype": self.dtype, "trainable": self.trainable}
 
     # ---- calls -----------------------------------------------------------------------------------
 

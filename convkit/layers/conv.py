@@ -108,15 +108,6 @@ class Conv2D(Layer):
         )
         return apply(y, self.activation)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {
-            **super().get_config(),
-            **{"filters": self.filters, "kernel_size": self.kernel_size, "strides": self.strides},
-            **{"padding": self.padding, "dilation_rate": self.dilation_rate},
-            **{"groups": self.groups, "activation": self.activation, "use_bias": self.use_bias},
-        }
-
 
 class DepthwiseConv2D(Conv2D):
     """Convolve each channel with filters of its own, depth_multiplier of them.
@@ -125,6 +116,8 @@ class DepthwiseConv2D(Conv2D):
     Output shape: (batch, out_height, out_width, channels * depth_multiplier). The kernel is
     (KH, KW, 1, channels * depth_multiplier).
     """
+
+    _unsaved = ("filters", "groups", "kernel_initializer")  # of Conv2D, not its own
 
     def __init__(
         self,
@@ -155,6 +148,7 @@ class DepthwiseConv2D(Conv2D):
             *(depthwise_initializer, bias_initializer),
             **options,
         )
+        self.depthwise_initializer = depthwise_initializer
         self.depth_multiplier = _check.integer(
             "DepthwiseConv2D", "depth_multiplier", depth_multiplier
         )

@@ -68,13 +68,6 @@ class Dense(Layer):
         bias = x.graph.variable(self._bias) if self._bias else None
         return apply(ops.dense(x, x.graph.variable(self._kernel), bias), self.activation)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {
-            **super().get_config(),
-            **{"units": self.units, "activation": self.activation, "use_bias": self.use_bias},
-        }
-
 
 class Flatten(Layer):
     """Make each sample one row of numbers. (batch, ...) -> (batch, product)."""
@@ -116,10 +109,6 @@ class Reshape(Layer):
         """Emit a view."""
         return ops.reshape(x, self.compute_output_shape(x.shape))
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {**super().get_config(), "target_shape": self.target_shape}
-
 
 class Dropout(Layer):
     """In training, set a share `rate` of the values to 0 and scale the rest by 1 / (1 - rate).
@@ -136,8 +125,11 @@ class Dropout(Layer):
             raise ValueError(f"Dropout: rate must lie in [0, 1), got rate={rate!r}")
         if noise_shape is not None:
             raise ValueError(f"Dropout: noise_shape is not supported, got {noise_shape!r}")
+        self.noise_shape = noise_shape
         self.seed = (
-            runtime.next_seed() if seed is None else _check.integer("Dropout", "seed", seed, 0)
+            runtime.next_seed()
+            if seed is None
+            else _check.integer("Dropout", "seed", seed, 0, runtime.MAX_SEED)
         )
 
     def call(self, x: Tensor, training: bool) -> Tensor:
@@ -149,10 +141,6 @@ class Dropout(Layer):
         # The place in the graph tells layers (and calls of a shared layer) of one seed apart.
         stream = len(x.graph.ops)
         return ops.dropout(x, self.rate, seed=self.seed, stream=stream, step=step)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
 class Rescaling(Layer):
@@ -166,10 +154,6 @@ class Rescaling(Layer):
     def call(self, x: Tensor, training: bool) -> Tensor:
         """Emit the affine map."""
         return ops.affine(x, self.scale, self.offset)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {**super().get_config(), "scale": self.scale, "offset": self.offset}
 
 
 class ZeroPadding2D(Layer):
@@ -194,7 +178,3 @@ class ZeroPadding2D(Layer):
     def call(self, x: Tensor, training: bool) -> Tensor:
         """Emit the padding."""
         return ops.zero_pad2d(x, self.padding)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {**super().get_config(), "padding": self.padding}

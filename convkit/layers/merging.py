@@ -63,7 +63,3 @@ class Concatenate(MergingLayer):
     def call(self, x: list[Tensor], training: bool) -> Tensor:
         """Emit the concatenation."""
         return ops.concatenate(x, self.axis)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {**super().get_config(), "axis": self.axis}

@@ -50,11 +50,9 @@ class BatchNormalization(Layer):
                 f" momentum={momentum!r}, epsilon={epsilon!r}"
             )
         self.center, self.scale = center, scale
-        self._initializers = {
-            **{"gamma": gamma_initializer, "beta": beta_initializer},
-            **{"moving_mean": moving_mean_initializer},
-            **{"moving_variance": moving_variance_initializer},
-        }
+        self.gamma_initializer, self.beta_initializer = gamma_initializer, beta_initializer
+        self.moving_mean_initializer = moving_mean_initializer
+        self.moving_variance_initializer = moving_variance_initializer
         self._gamma: Variable | None = None
         self._beta: Variable | None = None
         self._moving_mean: Variable | None = None
@@ -71,7 +69,9 @@ class BatchNormalization(Layer):
         names = [*(["gamma"] if self.scale else []), *(["beta"] if self.center else [])]
         for name in (*names, "moving_mean", "moving_variance"):
             moving = name.startswith("moving")
-            made = self.add_weight(name, shape, self._initializers[name], trainable=not moving)
+            made = self.add_weight(
+                name, shape, getattr(self, f"{name}_initializer"), trainable=not moving
+            )
             setattr(self, "_" + name, made)
 
     def call(self, x: Tensor, training: bool) -> Tensor:
@@ -87,11 +87,3 @@ class BatchNormalization(Layer):
         ops.moving_average(mean, batch_mean, self.momentum)
         ops.moving_average(variance, batch_variance, self.momentum)
         return y
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {
-            **super().get_config(),
-            **{"axis": self.axis, "momentum": self.momentum, "epsilon": self.epsilon},
-            **{"center": self.center, "scale": self.scale},
-        }

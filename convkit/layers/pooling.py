@@ -42,13 +42,6 @@ class _Pooling2D(Layer):
         )
         return (input_shape[0], sizes["oh"], sizes["ow"], sizes["c"])
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {
-            **super().get_config(),
-            **{"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding},
-        }
-
 
 class MaxPooling2D(_Pooling2D):
     """Keep the maximum of each window: smaller maps that still say where a feature stands out.
@@ -91,10 +84,6 @@ class _GlobalPooling2D(Layer):
 
     def _shaped(self, y: Tensor) -> Tensor:
         return y if self.keepdims else ops.reshape(y, (None, y.shape[-1]))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {**super().get_config(), "keepdims": self.keepdims}
 
 
 class GlobalAveragePooling2D(_GlobalPooling2D):
