@@ -12,6 +12,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 from convkit._files import FormatError as FormatError
+from convkit._keras import KerasNames as KerasNames
 from convkit.runtime import get_num_threads as get_num_threads
 from convkit.runtime import set_algorithm as set_algorithm
 from convkit.runtime import set_num_threads as set_num_threads
@@ -57,6 +58,8 @@ __all__ = [
 ]
 
 keras = sys.modules[__name__]
+sys.modules["convkit.keras"] = keras
+sys.meta_path.insert(0, KerasNames())
 
 
 def __getattr__(name: str) -> Any:
@@ -64,7 +67,9 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"convkit.{name}")
     if name in _NAMES:
         return getattr(importlib.import_module(_NAMES[name]), name)
-    raise AttributeError(f"module 'convkit' has no attribute {name!r}")
+    from convkit._check import missing_attribute
+
+    raise missing_attribute("module 'convkit'", name, __all__)
 
 
 def __dir__() -> list[str]:

@@ -71,10 +71,29 @@ def number(function: str, name: str, value: Any) -> float:
 
 
 def suggestion(value: Any, known: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for a near miss, else the list of what there is."""
+    """Return "did you mean 'x'?" for a near miss (capitals aside), else what there is."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(names)}"
+    near = _nearest(str(value), names)
+    return f"did you mean {near!r}?" if near else f"use one of: {', '.join(names)}"
+
+
+def _nearest(value: str, names: list[str]) -> str | None:
+    """Return the name that is most like `value`, or None; if none is as spelt, capitals aside."""
+    lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(value, names, n=1)
+    near = near or [lower[n] for n in difflib.get_close_matches(value.lower(), lower, n=1)]
+    return near[0] if near else None
+
+
+def missing_attribute(owner: str, name: str, known: Iterable[str]) -> AttributeError:
+    """Return the error for an attribute that does not exist; it suggests the nearest that does.
+
+    Python itself suggests one in a terminal only, not in notebooks.
+    """
+    near = None if name.startswith("_") else _nearest(name, sorted(known))
+    hint = f"; did you mean {near!r}?" if near else ""
+    # With a name and no object Python does not add a suggestion of its own.
+    return AttributeError(f"{owner} has no attribute {name!r}{hint}", name=name)
 
 
 def one_of(function: str, name: str, value: Any, known: Iterable[str]) -> str:

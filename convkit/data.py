@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,19 @@ def source(function: str, name: str, value: Any) -> Array:
     try:
         array = np.asarray(value)
     except ValueError as error:
+        _check_sizes(function, name, value)
         raise ValueError(f"{function}: {name} must be a regular array; {error}") from None
     if array.dtype.kind not in "fiub":
+        _check_sizes(function, name, array)
+        hint = (
+            "turn class names into rows with pandas.get_dummies(y), or into numbers with"
+            " numpy.unique(y, return_inverse=True)[1]"
+            if name == "y"
+            else "read the pictures first, all of one size"
+        )
         raise TypeError(
             f"{function}: {name} must be an array of numbers, got dtype {array.dtype} and shape"
-            f" {array.shape}; images of different sizes must be resized first"
+            f" {array.shape}; {hint}"
         )
     kind = array.dtype.newbyteorder("=")
     if kind == np.dtype(bool):
@@ -33,6 +42,20 @@ def source(function: str, name: str, value: Any) -> Array:
     if array.dtype == np.dtype(bool) and array.flags.c_contiguous:
         return array.view(np.uint8)
     return np.require(array, kind, ("C_CONTIGUOUS", "ALIGNED"))
+
+
+def _check_sizes(function: str, name: str, value: Any) -> None:
+    """Raise ValueError if the samples are arrays of different shapes."""
+    try:
+        shapes = [np.shape(sample) for sample in value]
+    except (TypeError, ValueError):
+        return
+    other = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
+    if other is not None:
+        raise ValueError(
+            f"{function}: all samples must have one shape, but {name}[0] has shape {shapes[0]}"
+            f" and {name}[{other}] has {shapes[other]}; resize the images to one size first"
+        )
 
 
 def samples(function: str, x: Any, shape: Shape) -> Array:
@@ -47,18 +70,24 @@ def samples(function: str, x: Any, shape: Shape) -> Array:
             return array
         if (*array.shape[1:], 1) == wanted or array.shape[1:] == (*wanted, 1):
             return array.reshape(len(array), *[size or 0 for size in wanted])
-    axes = ", ".join(str(size) for size in wanted)
-    hint = f"reshape with x.reshape(-1, {axes})"
-    if array.shape == wanted:
-        hint = "for one sample pass x[None]"
-    elif array.ndim == len(shape) and array.shape[1:] != wanted:
-        wrong = [
-            i + 1 for i, (a, b) in enumerate(zip(array.shape[1:], wanted, strict=True)) if a != b
-        ]
-        hint = f"axis {wrong[0]} is {array.shape[wrong[0]]}, not {wanted[wrong[0] - 1]}"
     raise ValueError(
-        f"{function}: expected x of shape {(None, *wanted)}, got {array.shape}; {hint}"
+        f"{function}: expected x of shape {(None, *wanted)}, got {array.shape};"
+        f" {_shape_hint(array.shape, wanted)}"
     )
+
+
+def _shape_hint(shape: tuple[int, ...], wanted: Shape) -> str:
+    """Say how samples of `shape` become ones of (None, *wanted)."""
+    if wanted in (shape, (*shape, 1)):
+        return "for one sample pass x[None]"
+    sizes = wanted[:-1] if len(shape) == len(wanted) and wanted[-1] == 1 else wanted
+    if len(shape) == len(sizes) + 1:
+        axis = next(i for i, size in enumerate(sizes) if shape[i + 1] != size)
+        return f"axis {axis + 1} is {shape[axis + 1]}, not {sizes[axis]}"
+    values = math.prod(size or 0 for size in wanted)
+    if math.prod(shape[1:]) == values:
+        return f"reshape with x.reshape(-1, {', '.join(map(str, wanted))})"
+    return f"a sample must hold {values} values"
 
 
 def labels(function: str, y: Any, loss: Loss, output: Shape, count: int) -> Array:
@@ -97,6 +126,8 @@ def labels(function: str, y: Any, loss: Loss, output: Shape, count: int) -> Arra
             "class numbers go with loss='sparse_categorical_crossentropy', or pass"
             " convkit.utils.to_categorical(y)"
             if array.ndim == 1 or array.shape[1:] == (1,)
+            else f"the model's output has the shape {output}; add Flatten() before its last Dense"
+            if len(output) > 2 and array.ndim == 2
             else f"the model has {classes} outputs"
         )
         raise ValueError(

@@ -6,7 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,12 @@ class Model(Trainer):
         self._lock = threading.RLock()
         self._connect(inputs, outputs)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            """Raise the error for an unknown attribute, with the nearest that exists."""
+            raise _check.missing_attribute(f"convkit model {self.name!r}", name, dir(self))
+
     def _connect(self, inputs: Any, outputs: Any) -> None:
         """Find the recorded calls between inputs and outputs, in order."""
         if isinstance(inputs, list | tuple):
@@ -50,6 +56,7 @@ class Model(Trainer):
                 raise TypeError(
                     f"Model: {name} must be symbolic tensors (from Input and from calling layers),"
                     f" got {type(tensor).__name__}"
+                    + ("; call the layer on a tensor" if isinstance(tensor, Layer) else "")
                 )
         self._input: SymbolicTensor = inputs
         self._outputs: list[SymbolicTensor] = ends
@@ -101,6 +108,16 @@ class Model(Trainer):
         """The shape of the output, or a list of them."""
         shapes = [end.shape for end in self._outputs]
         return shapes if self._several else shapes[0]
+
+    @property
+    def input(self) -> SymbolicTensor:
+        """The symbolic input."""
+        return self._input
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output, or a list of several."""
+        return self._outputs if self._several else self._outputs[0]
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
@@ -299,13 +316,11 @@ class Model(Trainer):
             )
             if row is head:
                 lines.append("=" * sum(widths))
-        frozen = total - trainable
-        lines += [
-            rule,
-            f"Total params: {total:,} ({_size_text(total * size)})",
-            f"Trainable params: {trainable:,} ({_size_text(trainable * size)})",
-            f"Non-trainable params: {frozen:,} ({_size_text(frozen * size)})",
-        ]
+        kept = self.optimizer.count_params() if self.optimizer else 0
+        counts = [("Total", total + kept), ("Trainable", trainable)]
+        counts += [("Non-trainable", total - trainable), *([("Optimizer", kept)] if kept else [])]
+        lines.append(rule)
+        lines += [f"{name} params: {n:,} ({_size_text(n * size)})" for name, n in counts]
         print_fn("\n".join(line.rstrip() for line in lines))
 
 

@@ -126,6 +126,11 @@ class Optimizer(Configurable):
             self._slots[key] = (variable, made)
         return self._slots[key][1]
 
+    def count_params(self) -> int:
+        """Return how many numbers training keeps: slots, step count, learning rate; 0 before it."""
+        slots = [slot for _, made in self._slots.values() for slot in made if slot is not None]
+        return sum(slot.value.size for slot in slots) + 2 if int(self.iterations.value[0]) else 0
+
     # ---- use -----------------------------------------------------------------------------------
 
     def emit(self, graph: Graph, grads: dict[Variable, Tensor]) -> None:

@@ -15,61 +15,6 @@ from convkit import callbacks, layers, optimizers, schedules
 from convkit.cli import main
 
 
-def chain(shape, *parts):
-    """Turn ("C", filters, padding), "P", "F", ("D", units, activation) into layers."""
-    made = [layers.Input(shape)]
-    for part in parts:
-        kind, *rest = part if isinstance(part, tuple) else (part,)
-        if kind == "C":
-            made.append(layers.Conv2D(rest[0], kernel_size=5, padding=rest[1], activation="swish"))
-        elif kind == "D":
-            made.append(layers.Dense(rest[0], activation=rest[1]))
-        else:
-            made.append(layers.MaxPool2D() if kind == "P" else layers.Flatten())
-    return made
-
-
-END = [("D", 84, "swish"), ("D", 10, "softmax")]
-CLASS = {
-    "flatten": ((28, 28), ["F", *END], 66790),
-    "conv": ((28, 28, 1), [("C", 3, "valid"), ("C", 6, "valid"), "F", *END], 203068),
-    "pool": ((28, 28, 1), [("C", 3, "valid"), "P", ("C", 6, "valid"), "P", "F", *END], 9532),
-    "lenet_mnist": (
-        (28, 28, 1),
-        [("C", 6, "same"), "P", ("C", 16, "valid"), "P", "F", ("D", 120, "swish"), *END],
-        61706,
-    ),
-    "lenet_cifar": (
-        (32, 32, 3),
-        [("C", 6, "valid"), "P", ("C", 16, "valid"), "P", "F", ("D", 120, "swish"), *END],
-        62006,
-    ),
-}
-
-
-@pytest.mark.parametrize("name", CLASS)
-def test_class_models_train_on_raw_images(name, rng):
-    shape, parts, count = CLASS[name]
-    made = chain(shape, *parts)
-    model = convkit.Sequential(made)
-    x = y = layers.Input(list(shape))
-    for layer in chain(shape, *parts)[1:]:
-        y = layer(y)
-    twin = convkit.Model(x, y)
-    assert model.count_params() == twin.count_params() == count
-    twin.set_weights(model.get_weights())
-    images = rng.integers(0, 256, (70, *shape), dtype=np.uint8)
-    np.testing.assert_array_equal(model.predict(images), twin.predict(images))
-    labels = rng.integers(0, 10, 70)
-    model.compile(loss="categorical_crossentropy", metrics="accuracy")
-    history = model.fit(images, np.eye(10, dtype=bool)[labels], epochs=4, verbose=0)
-    found = history.history["loss"]
-    assert np.isfinite(found).all() and found[-1] < found[0]
-    assert list(history.history) == ["loss", "accuracy"] and history.epoch == [0, 1, 2, 3]
-    rows = model.predict(images[0:5])
-    np.testing.assert_allclose(rows.sum(1), 1, rtol=1e-5)
-
-
 def small_model(optimizer="sgd", loss="sparse_categorical_crossentropy", dtype="float32"):
     convkit.set_seed(5)
     model = convkit.Sequential(
@@ -302,27 +247,6 @@ def test_wrong_names():
         convkit.Sequential([layers.Input((3,)), layers.Dense(2)]).fit(np.zeros((2, 3)), [0, 1])
     with pytest.raises(ValueError, match="one float type"):
         convkit.Sequential([layers.Input((3,)), layers.Dense(2), layers.Dense(2, dtype="float64")])
-
-
-def test_summary_names_everything(capsys):
-    shape, parts, _ = CLASS["lenet_mnist"]
-    convkit.Sequential(chain(shape, *parts)).summary()
-    text = capsys.readouterr().out
-    for word in ("(None, 28, 28, 6)", "2,416", "Total params: 61,706 (241.04 KB)", "Param #"):
-        assert word in text
-
-
-def test_a_notebook_runs_with_its_import_changed(rng):
-    tf = convkit
-    x = tf.keras.layers.Input(shape=[28, 28])
-    h = tf.keras.layers.Flatten()(x)
-    y = tf.keras.layers.Dense(10, activation="softmax")(h)
-    model = tf.keras.models.Model(x, y)
-    model.compile(loss="categorical_crossentropy", metrics="accuracy")
-    pandas = pytest.importorskip("pandas")
-    labels = pandas.get_dummies(np.arange(20) % 10)
-    model.fit(rng.integers(0, 256, (20, 28, 28), dtype=np.uint8), labels, verbose=0)
-    assert model.predict(rng.random((3, 28, 28, 1))).shape == (3, 10)
 
 
 def test_the_shell_trains_saves_and_evaluates(tmp_path, capsys):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from convkit._check import missing_attribute
 from convkit._files import FormatError
 from convkit.datasets import cifar10, cifar100, digits, fashion_mnist, mnist
 from convkit.datasets._dataset import Arrays, Dataset
@@ -88,3 +90,10 @@ def download(name: str) -> Path:
     if known == digits.DATASET.name:
         return Path(__file__).parent
     return _download(_MODULES[known].DATASET)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        """Raise the error for a name that does not exist, with the nearest that does."""
+        raise missing_attribute("module 'convkit.datasets'", name, __all__)

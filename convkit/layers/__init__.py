@@ -1,5 +1,8 @@
 """Layers with Keras's names and defaults. A layer does no maths: called, it adds ops to a graph."""
 
+from typing import TYPE_CHECKING
+
+from convkit._check import missing_attribute
 from convkit.layers.activation import Activation as Activation
 from convkit.layers.activation import LeakyReLU as LeakyReLU
 from convkit.layers.activation import ReLU as ReLU
@@ -56,3 +59,10 @@ __all__ = [
     "Softmax",
     "ZeroPadding2D",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        """Raise the error for a name that does not exist, with the nearest that does."""
+        raise missing_attribute("module 'convkit.layers'", name, __all__)

@@ -60,7 +60,8 @@ def Input(
 ) -> SymbolicTensor:
     """Make the input of a model: `shape` is that of one sample, without the batch."""
     if shape is None or isinstance(shape, int | str):
-        raise ValueError(f"Input: shape must be a tuple or list of ints, got shape={shape!r}")
+        fix = f"; write shape=[{shape}]" if isinstance(shape, int) else ""
+        raise ValueError(f"Input: shape must be a tuple or list of ints, got shape={shape!r}{fix}")
     sizes = tuple(_check.integer("Input", "shape", size) for size in shape)
     tensor = SymbolicTensor((None, *sizes), dtype or "float32", None, [])
     if name:
@@ -111,6 +112,13 @@ class Layer(Configurable):
         self.input_shape: Any = None
         self.output_shape: Any = None
         self._alone: Model | None = None
+        self._result: SymbolicTensor | None = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            """Raise the error for an unknown attribute, with the nearest that exists."""
+            raise _check.missing_attribute(f"convkit layer {type(self).__name__}", name, dir(self))
 
     # ---- what subclasses define ----------------------------------------------------------------
 
@@ -191,11 +199,31 @@ class Layer(Configurable):
         many = isinstance(inputs, list | tuple)
         tensors = list(inputs) if many else [inputs]
         if tensors and all(isinstance(t, SymbolicTensor) for t in tensors):
-            shapes = [t.shape for t in tensors]
-            shape = shapes if many else shapes[0]
-            self.ensure_built(shape)
-            return SymbolicTensor(self.compute_output_shape(shape), self.dtype, self, tensors)
+            self._result = self._record(tensors, many)
+            return self._result
         return self._run(inputs, training)
+
+    def _record(self, tensors: list[SymbolicTensor], many: bool = False) -> SymbolicTensor:
+        shapes = [t.shape for t in tensors]
+        shape = shapes if many else shapes[0]
+        self.ensure_built(shape)
+        return SymbolicTensor(self.compute_output_shape(shape), self.dtype, self, tensors)
+
+    @property
+    def output(self) -> SymbolicTensor:
+        """The symbolic result of the latest call, for Model(model.input, layer.output)."""
+        if self._result is None:
+            raise ValueError(
+                f"{self.name}: the layer has no output yet; call it on a tensor or add it to a"
+                " model first"
+            )
+        return self._result
+
+    @property
+    def input(self) -> Any:
+        """The symbolic tensor that the latest call was given, or a list of several."""
+        tensors = self.output.inputs
+        return tensors if isinstance(self, MergingLayer) else tensors[0]
 
     def _run(self, inputs: Any, training: bool) -> NDArray[Any]:
         from convkit.model import Model
@@ -205,7 +233,7 @@ class Layer(Configurable):
         x = np.asarray(inputs)
         if self._alone is None or self._alone.input_shape[1:] != x.shape[1:]:
             tensor = Input(x.shape[1:], dtype=self.dtype)
-            self._alone = Model(tensor, self(tensor))
+            self._alone = Model(tensor, self._record([tensor]))
         return self._alone(x, training=training)
 
 
