@@ -586,6 +586,8 @@ def test_an_interrupted_step_happens_wholly_or_not_at_all(run_script):
 import os, signal, threading, time
 from networks import build, plain
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
+
 def start():
     net = build(plain, dtype="float32", rows=40000)
     step = net.sgd(net.graph.gradients(net.loss))

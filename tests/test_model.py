@@ -135,7 +135,15 @@ def test_callbacks_may_use_the_model(rng):
     model.fit(x, y, verbose=0)
 
 
-def test_interrupt_leaves_a_usable_model(rng):
+@pytest.fixture
+def interruptible():
+    """Let SIGINT raise KeyboardInterrupt: a shell's background jobs are started ignoring it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupt_leaves_a_usable_model(interruptible, rng):
     x, y = small_data(rng, 2000)
     model = small_model()
     timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
