@@ -107,10 +107,10 @@ def _train(arguments: argparse.Namespace) -> int:
         save_weights(model, arguments.save, {"model": name, "dataset": dataset})
         print(f"weights saved to {arguments.save}")
     if arguments.plot:
-        from convkit import viz
+        from convkit.viz import save_predictions
 
         shown = x_test[:24]
-        viz.predictions(shown, y_test[:24], model.predict(shown), names).save(arguments.plot)
+        save_predictions(arguments.plot, shown, y_test[:24].tolist(), model.predict(shown), names)
         print(f"picture saved to {arguments.plot}")
     if arguments.json:
         _write_json(

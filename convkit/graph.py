@@ -86,6 +86,12 @@ class Variable:
         return f"Variable({self.name!r}, {self.value.shape}, {self.value.dtype})"
 
 
+def _ops() -> Any:
+    from convkit import ops  # it needs this module
+
+    return ops
+
+
 class Tensor:
     """The result of an op, or a variable, in a graph.
 
@@ -109,6 +115,38 @@ class Tensor:
         self.graph, self.shape, self.dtype = graph, tuple(shape), dtype
         self.op, self.variable, self.name = op, variable, name
         self.per_sample: Tensor | None = None
+
+    # The operators take tensors, Variables, arrays and numbers, as `convkit.ops` does. NumPy arrays
+    # on the left leave them to the tensor.
+    __array_ufunc__ = None
+
+    def __add__(self, other: Any) -> Tensor:
+        return _ops().add(self, other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Tensor:
+        return _ops().subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return _ops().subtract(other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return _ops().multiply(self, other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return _ops().divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return _ops().divide(other, self)
+
+    def __neg__(self) -> Tensor:
+        return _ops().multiply(self, -1.0)
+
+    def __abs__(self) -> Tensor:
+        return _ops().absolute(self)
 
     def __repr__(self) -> str:
         """Show name, shape and dtype."""
@@ -153,6 +191,10 @@ class Graph:
             tensor = Tensor(self, variable.shape, dtype, variable=variable, name=variable.name)
             self._variables[variable] = tensor
         return tensor
+
+    def operand(self, value: Any) -> Tensor:
+        """Return the tensor of a Variable, or of an array or number that never changes."""
+        return self.variable(value) if isinstance(value, Variable) else self.constant(value)
 
     def constant(self, value: ArrayLike) -> Tensor:
         """Return the tensor of an array that never changes."""

@@ -14,6 +14,7 @@ from convkit.ops.activation import ActivationBackward, ActivationForward
 from convkit.ops.base import Op, product
 from convkit.ops.batch_norm import BatchNormBackward, BatchNormForward, BatchNormInference
 from convkit.ops.conv2d import Conv2DForward
+from convkit.ops.group_norm import GroupNormBackward, GroupNormForward
 from convkit.ops.loss import CrossEntropy
 from convkit.ops.pool import MaxPool2DBackward, MaxPool2DForward
 from convkit.ops.softmax import SoftmaxForward
@@ -21,6 +22,10 @@ from convkit.ops.softmax import SoftmaxForward
 Kept = frozenset[Tensor]
 
 RELU, LEAKY_RELU = 1, 2  # enum ck_activation_kind
+
+# Normalizations and their gradients, which compute z again from x.
+NORMS = BatchNormForward | BatchNormInference | GroupNormForward
+NORM_GRADIENTS = BatchNormBackward | GroupNormBackward
 
 
 class Use(NamedTuple):
@@ -49,7 +54,7 @@ def optimize(graph: Graph, kept: Kept, targets: Sequence[Op] | None = None) -> l
     ops = [op.clone() for op in _live_ops(graph.ops, kept, targets)]
     for rewrite in (
         merge_softmax,
-        fuse_batch_norm,
+        fuse_norm,
         derive_from_output,
         sink_below_max_pool,
         fuse_activation,
@@ -112,8 +117,8 @@ def _is_linear(op: Op) -> bool:
     return not op.numbers.get("activation")
 
 
-def fuse_batch_norm(ops: list[Op], kept: Kept) -> list[Op]:
-    """Fuse an activation after batch norm into it, and its gradient into batch norm's gradient.
+def fuse_norm(ops: list[Op], kept: Kept) -> list[Op]:
+    """Fuse an activation after a normalization into it, and its gradient into that one's gradient.
 
     The backward kernel computes z again from x, so z is not stored.
     """
@@ -124,7 +129,7 @@ def fuse_batch_norm(ops: list[Op], kept: Kept) -> list[Op]:
             continue
         z = op.inputs["x"]
         norm = makers.get(z)
-        if z in kept or not isinstance(norm, BatchNormForward | BatchNormInference):
+        if z in kept or not isinstance(norm, NORMS):
             continue
         if not _is_linear(norm):
             continue
@@ -158,7 +163,7 @@ def _norm_gradient(
     backward, role = readers[0]
     mean = norm.outputs.get("mean", norm.inputs.get("mean"))
     matches = (
-        isinstance(backward, BatchNormBackward)
+        isinstance(backward, NORM_GRADIENTS)
         and role == "dy"
         and _is_linear(backward)
         and backward.inputs["x"] is norm.inputs["x"]

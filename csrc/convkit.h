@@ -98,6 +98,22 @@ struct ck_dense {
     double alpha;
 };
 
+/* Output (r, q) covers the rows from floor(r ih / oh) to ceil((r + 1) ih / oh), columns likewise.
+ * argmax: int32, the cell's index in the image; may be NULL. */
+struct ck_adaptive_pool2d {
+    void *y, *argmax, *dx;
+    const void *x, *dy;
+    ptrdiff_t n, ih, iw, c, oh, ow;
+};
+
+/* y (n, ih factor_h, iw factor_w, c) of x (n, ih, iw, c): the nearest pixel, or bilinear with pixel
+ * centres at halves. */
+struct ck_upsample2d {
+    void *y, *dx;
+    const void *x, *dy;
+    ptrdiff_t n, ih, iw, c, factor_h, factor_w, bilinear;
+};
+
 /* argmax: row-major index within the window, of argmax_bytes (0: not kept, 1: uint8, 4: int32). */
 struct ck_pool2d {
     void *y, *argmax, *dx;
@@ -123,6 +139,18 @@ struct ck_activation {
     void *y, *dx;
     const void *x, *dy;
     ptrdiff_t count, activation;
+    double alpha;
+};
+
+/* y = activation(z), z = gamma * (x - mean) * inverse + beta, inverse = 1 / sqrt(variance + epsilon),
+ * of each group of c / groups channels over all pixels of a sample: x is (n, pixels, c), mean and
+ * inverse (n, groups). gamma, beta, dx, dgamma, dbeta may be NULL. The backward recomputes z. */
+struct ck_group_norm {
+    void *y, *mean, *inverse, *dx, *dgamma, *dbeta;
+    const void *x, *gamma, *beta, *dy;
+    ptrdiff_t n, pixels, c, groups;
+    double epsilon;
+    ptrdiff_t activation;
     double alpha;
 };
 
@@ -153,11 +181,12 @@ struct ck_mean_squared_error {
 };
 
 /* y[i] = x[i] / (1 - rate) where the generator keeps element i, else 0. The mask is a function of
- * (seed, stream, *step, i): the backward runs the same op on dy. step: uint64. */
+ * (seed, stream, *step, i): the backward runs the same op on dy. step: uint64. With `pixels` x is
+ * (samples, pixels, c) and all pixels of a sample share a mask of c channels; 0: none do. */
 struct ck_dropout {
     void *y;
     const void *x, *step;
-    ptrdiff_t count, seed, stream;
+    ptrdiff_t count, seed, stream, pixels, c;
     double rate;
 };
 
@@ -187,6 +216,54 @@ struct ck_add {
     const void *a, *b;
     ptrdiff_t count, activation;
     double alpha;
+};
+
+enum ck_binary_kind {
+    CK_ADD,
+    CK_SUBTRACT,
+    CK_MULTIPLY,
+    CK_DIVIDE,
+    CK_MAXIMUM,
+    CK_MINIMUM,
+    CK_PRELU /* a where a >= 0, else a * b */
+};
+
+/* y = activation(z), z = f(a, b) over n0..n3; a0..b3 are the strides of a and b in elements, 0 where
+ * they repeat; those of the last axis are 0 or 1. A non-NULL z keeps the pre-activation. The
+ * backward writes dy times the derivative by a (side 0) or b (side 1) to y, of the same n0..n3. */
+struct ck_binary {
+    void *y, *z;
+    const void *a, *b, *dy;
+    ptrdiff_t n0, n1, n2, n3, a0, a1, a2, a3, b0, b1, b2, b3;
+    ptrdiff_t kind, side, activation;
+    double alpha;
+};
+
+/* y (outer, inner) = scale * the sum of x (outer, size, inner) over the middle axis; of x * z where
+ * z, of x's shape, is not NULL. */
+struct ck_reduce {
+    void *y;
+    const void *x, *z;
+    ptrdiff_t outer, size, inner;
+    double scale;
+};
+
+enum ck_unary_kind {
+    CK_EXP,
+    CK_LOG,
+    CK_SQRT,
+    CK_SQUARE,
+    CK_ABS,
+    CK_CLIP,        /* to [low, high] */
+    CK_BOUNDED_RELU /* high from there on, x from low on, alpha * (x - low) below */
+};
+
+/* y = f(x); dx = dy * f'(x). In place (y == x, dx == dy) is allowed. */
+struct ck_unary {
+    void *y, *dx;
+    const void *x, *dy;
+    ptrdiff_t count, kind;
+    double alpha, low, high;
 };
 
 /* y = x * scale + offset. In place is allowed. */
@@ -306,9 +383,17 @@ struct ck_probe {
     K(max_pool2d_backward, ck_pool2d)                                                              \
     K(avg_pool2d_forward, ck_pool2d)                                                               \
     K(avg_pool2d_backward, ck_pool2d)                                                              \
+    K(adaptive_max_pool2d_forward, ck_adaptive_pool2d)                                             \
+    K(adaptive_max_pool2d_backward, ck_adaptive_pool2d)                                            \
+    K(adaptive_avg_pool2d_forward, ck_adaptive_pool2d)                                             \
+    K(adaptive_avg_pool2d_backward, ck_adaptive_pool2d)                                            \
+    K(upsample2d_forward, ck_upsample2d)                                                           \
+    K(upsample2d_backward, ck_upsample2d)                                                          \
     K(batch_norm_forward, ck_batch_norm)                                                           \
     K(batch_norm_inference, ck_batch_norm)                                                         \
     K(batch_norm_backward, ck_batch_norm)                                                          \
+    K(group_norm_forward, ck_group_norm)                                                           \
+    K(group_norm_backward, ck_group_norm)                                                          \
     K(activation_forward, ck_activation)                                                           \
     K(activation_backward, ck_activation)                                                          \
     K(softmax_forward, ck_softmax)                                                                 \
@@ -320,6 +405,11 @@ struct ck_probe {
     K(dropout, ck_dropout)                                                                         \
     K(gather, ck_gather)                                                                           \
     K(add, ck_add)                                                                                 \
+    K(binary_forward, ck_binary)                                                                   \
+    K(binary_backward, ck_binary)                                                                  \
+    K(reduce_sum, ck_reduce)                                                                       \
+    K(unary_forward, ck_unary)                                                                     \
+    K(unary_backward, ck_unary)                                                                    \
     K(affine, ck_affine)                                                                           \
     K(copy, ck_copy)                                                                               \
     K(permute, ck_permute)                                                                         \

@@ -67,6 +67,49 @@ static const struct ck_field ck_activation_fields[] = {
 LAYOUT(ck_activation);
 #undef CURRENT
 
+#define CURRENT ck_group_norm
+static const struct ck_field ck_group_norm_fields[] = {
+    FIELD(y), FIELD(mean),   FIELD(inverse), FIELD(dx),         FIELD(dgamma), FIELD(dbeta),
+    FIELD(x), FIELD(gamma),  FIELD(beta),    FIELD(dy),         FIELD(n),      FIELD(pixels),
+    FIELD(c), FIELD(groups), FIELD(epsilon), FIELD(activation), FIELD(alpha)};
+LAYOUT(ck_group_norm);
+#undef CURRENT
+
+#define CURRENT ck_adaptive_pool2d
+static const struct ck_field ck_adaptive_pool2d_fields[] = {
+    FIELD(y),  FIELD(argmax), FIELD(dx), FIELD(x),  FIELD(dy), FIELD(n),
+    FIELD(ih), FIELD(iw),     FIELD(c),  FIELD(oh), FIELD(ow)};
+LAYOUT(ck_adaptive_pool2d);
+#undef CURRENT
+
+#define CURRENT ck_upsample2d
+static const struct ck_field ck_upsample2d_fields[] = {
+    FIELD(y),  FIELD(dx), FIELD(x),        FIELD(dy),       FIELD(n),       FIELD(ih),
+    FIELD(iw), FIELD(c),  FIELD(factor_h), FIELD(factor_w), FIELD(bilinear)};
+LAYOUT(ck_upsample2d);
+#undef CURRENT
+
+#define CURRENT ck_binary
+static const struct ck_field ck_binary_fields[] = {
+    FIELD(y),  FIELD(z),  FIELD(a),  FIELD(b),    FIELD(dy),   FIELD(n0),         FIELD(n1),
+    FIELD(n2), FIELD(n3), FIELD(a0), FIELD(a1),   FIELD(a2),   FIELD(a3),         FIELD(b0),
+    FIELD(b1), FIELD(b2), FIELD(b3), FIELD(kind), FIELD(side), FIELD(activation), FIELD(alpha)};
+LAYOUT(ck_binary);
+#undef CURRENT
+
+#define CURRENT ck_reduce
+static const struct ck_field ck_reduce_fields[] = {
+    FIELD(y), FIELD(x), FIELD(z), FIELD(outer), FIELD(size), FIELD(inner), FIELD(scale)};
+LAYOUT(ck_reduce);
+#undef CURRENT
+
+#define CURRENT ck_unary
+static const struct ck_field ck_unary_fields[] = {FIELD(y),     FIELD(dx),    FIELD(x),
+                                                  FIELD(dy),    FIELD(count), FIELD(kind),
+                                                  FIELD(alpha), FIELD(low),   FIELD(high)};
+LAYOUT(ck_unary);
+#undef CURRENT
+
 #define CURRENT ck_softmax
 static const struct ck_field ck_softmax_fields[] = {FIELD(y),  FIELD(dx),   FIELD(x),
                                                     FIELD(dy), FIELD(rows), FIELD(cols)};
@@ -89,8 +132,9 @@ LAYOUT(ck_mean_squared_error);
 #undef CURRENT
 
 #define CURRENT ck_dropout
-static const struct ck_field ck_dropout_fields[] = {
-    FIELD(y), FIELD(x), FIELD(step), FIELD(count), FIELD(seed), FIELD(stream), FIELD(rate)};
+static const struct ck_field ck_dropout_fields[] = {FIELD(y),      FIELD(x),    FIELD(step),
+                                                    FIELD(count),  FIELD(seed), FIELD(stream),
+                                                    FIELD(pixels), FIELD(c),    FIELD(rate)};
 LAYOUT(ck_dropout);
 #undef CURRENT
 
@@ -178,15 +222,34 @@ LAYOUT(ck_probe);
 #define ENTRY(name)                                                                                \
     {#name, sizeof(struct name), name##_fields, sizeof name##_fields / sizeof *name##_fields}
 
-static const struct ck_layout layouts[] = {
-    ENTRY(ck_conv2d),         ENTRY(ck_dense),      ENTRY(ck_pool2d),
-    ENTRY(ck_batch_norm),     ENTRY(ck_activation), ENTRY(ck_softmax),
-    ENTRY(ck_cross_entropy),  ENTRY(ck_dropout),    ENTRY(ck_mean_squared_error),
-    ENTRY(ck_gather),         ENTRY(ck_add),        ENTRY(ck_affine),
-    ENTRY(ck_copy),           ENTRY(ck_permute),    ENTRY(ck_fill),
-    ENTRY(ck_moving_average), ENTRY(ck_penalty),    ENTRY(ck_constrain),
-    ENTRY(ck_weight_average), ENTRY(ck_parameter),  ENTRY(ck_update),
-    ENTRY(ck_probe)};
+static const struct ck_layout layouts[] = {ENTRY(ck_conv2d),
+                                           ENTRY(ck_dense),
+                                           ENTRY(ck_pool2d),
+                                           ENTRY(ck_batch_norm),
+                                           ENTRY(ck_activation),
+                                           ENTRY(ck_softmax),
+                                           ENTRY(ck_group_norm),
+                                           ENTRY(ck_adaptive_pool2d),
+                                           ENTRY(ck_upsample2d),
+                                           ENTRY(ck_binary),
+                                           ENTRY(ck_reduce),
+                                           ENTRY(ck_unary),
+                                           ENTRY(ck_cross_entropy),
+                                           ENTRY(ck_dropout),
+                                           ENTRY(ck_mean_squared_error),
+                                           ENTRY(ck_gather),
+                                           ENTRY(ck_add),
+                                           ENTRY(ck_affine),
+                                           ENTRY(ck_copy),
+                                           ENTRY(ck_permute),
+                                           ENTRY(ck_fill),
+                                           ENTRY(ck_moving_average),
+                                           ENTRY(ck_penalty),
+                                           ENTRY(ck_constrain),
+                                           ENTRY(ck_weight_average),
+                                           ENTRY(ck_parameter),
+                                           ENTRY(ck_update),
+                                           ENTRY(ck_probe)};
 
 const struct ck_layout *ck_layout_of(const char *struct_name) {
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)

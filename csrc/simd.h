@@ -227,11 +227,22 @@ INLINE void vselect_bytes(uint8_t *p, vint mask, const uint8_t *a, const uint8_t
 
 /* ((0 + h) + (h/2 + ...)): the same tree for every width of the loop that made the vector. */
 INLINE real vreduce_add(vreal a) {
+#if (CK_AVX512 || CK_AVX2) && !CK_DOUBLE
+#if CK_AVX512
+    const __m256 half = _mm512_castps512_ps256(a) + _mm512_extractf32x8_ps(a, 1);
+#else
+    const __m256 half = (__m256)a;
+#endif
+    const __m128 quarter = _mm256_castps256_ps128(half) + _mm256_extractf128_ps(half, 1);
+    const __m128 pair = quarter + _mm_movehl_ps(quarter, quarter);
+    return pair[0] + pair[1];
+#else
     real lanes[CK_VECTOR_BYTES / sizeof(real)];
     memcpy(lanes, &a, sizeof lanes);
     for (ptrdiff_t half = VL / 2; half > 0; half /= 2)
         for (ptrdiff_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
     return lanes[0];
+#endif
 }
 INLINE real vreduce_max(vreal a) {
     real max = a[0];

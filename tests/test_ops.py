@@ -323,7 +323,7 @@ def refused(net):
     yield r"avg_pool2d: padding must be smaller", lambda: ops.avg_pool2d(image, 2, 1, 2)
     yield r"batch_norm: gamma must have shape \(3,\)", lambda: ops.batch_norm(image, w, None)
     yield r"batch_norm: epsilon", lambda: ops.batch_norm(image, None, None, epsilon=-1)
-    yield r"add: a and b must have one shape", lambda: ops.add(x, image)
+    yield r"add: shapes must agree", lambda: ops.add(x, image)
     yield r"concatenate: shapes must agree", lambda: ops.concatenate([x, image])
     yield r"concatenate: shapes must agree", lambda: ops.concatenate([image, net.input(5, 5, 3)])
     yield r"concatenate: axis must not be the batch", lambda: ops.concatenate([x, x], 0)

@@ -2,46 +2,92 @@
 
 from convkit.ops.activation import activation
 from convkit.ops.batch_norm import batch_norm, batch_norm_inference
-from convkit.ops.conv2d import conv2d
+from convkit.ops.broadcast import (
+    absolute,
+    add,
+    binary,
+    bounded_relu,
+    broadcast_to,
+    clip,
+    divide,
+    exp,
+    log,
+    maximum,
+    minimum,
+    multiply,
+    prelu,
+    reduce_mean,
+    reduce_sum,
+    sqrt,
+    square,
+    subtract,
+)
+from convkit.ops.conv2d import conv2d, conv2d_transpose
 from convkit.ops.dense import dense
 from convkit.ops.elementwise import (
-    add,
     affine,
     concatenate,
+    crop2d,
     dropout,
     permute,
     reshape,
     zero_pad2d,
 )
+from convkit.ops.group_norm import group_norm, layer_norm
 from convkit.ops.loss import mean_squared_error, softmax_cross_entropy
 from convkit.ops.pool import avg_pool2d, max_pool2d
+from convkit.ops.resize import adaptive_avg_pool2d, adaptive_max_pool2d, upsample2d
 from convkit.ops.softmax import log_softmax, softmax
 from convkit.ops.update import Parameter, moving_average, update
 from convkit.ops.weights import constrain, penalty, weight_average
 
 __all__ = [
     "Parameter",
+    "absolute",
     "activation",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
     "add",
     "affine",
     "avg_pool2d",
     "batch_norm",
     "batch_norm_inference",
+    "binary",
+    "bounded_relu",
+    "broadcast_to",
+    "clip",
     "concatenate",
     "constrain",
     "conv2d",
+    "conv2d_transpose",
+    "crop2d",
     "dense",
+    "divide",
     "dropout",
+    "exp",
+    "group_norm",
+    "layer_norm",
+    "log",
     "log_softmax",
     "max_pool2d",
+    "maximum",
     "mean_squared_error",
+    "minimum",
     "moving_average",
+    "multiply",
     "penalty",
     "permute",
+    "prelu",
+    "reduce_mean",
+    "reduce_sum",
     "reshape",
     "softmax",
     "softmax_cross_entropy",
+    "sqrt",
+    "square",
+    "subtract",
     "update",
+    "upsample2d",
     "weight_average",
     "zero_pad2d",
 ]

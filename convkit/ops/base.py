@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,8 @@ class Op:
     in_place: ClassVar[tuple[tuple[str, str], ...]] = ()
     # Output role -> input role whose memory it must share.
     aliases: ClassVar[Mapping[str, str]] = {}
+    # Role -> field of the struct, where they differ.
+    fields: ClassVar[Mapping[str, str]] = {}
     # Takes an activation that follows it (struct fields `activation` and `alpha`) ...
     fuses_activation: ClassVar[bool] = False
     # ... and can keep what goes into that activation as output `z`.
@@ -114,7 +116,8 @@ class Op:
         shared = set(self.aliases.values())  # no field of its own: the output stands for it
         for role, tensor in (*self.inputs.items(), *self.outputs.items()):
             if role not in shared:
-                values[role] = address(tensor) + itemsize * self.offsets.get(role, 0)
+                field = self.fields.get(role, role)
+                values[field] = address(tensor) + itemsize * self.offsets.get(role, 0)
         self.struct.fill(slots, values)
 
     def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
@@ -156,6 +159,13 @@ def emit(op: Op, **outputs: Any) -> dict[str, Tensor]:
     """
     graph = next(iter(op.inputs.values())).graph
     return graph.emit(op, outputs)
+
+
+def is_tensor(value: Any) -> TypeGuard[Tensor]:
+    """Say whether a value is a tensor of a graph."""
+    from convkit.graph import Tensor  # it needs this module
+
+    return isinstance(value, Tensor)
 
 
 def one_sample(shape: Shape) -> tuple[int, ...]:

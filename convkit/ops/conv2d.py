@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from convkit import _check, runtime
 from convkit.ops.base import Op, Struct, check_rank, check_real, check_shape, emit, one_sample
+from convkit.ops.broadcast import binary
 
 if TYPE_CHECKING:
     from convkit.graph import Tensor
@@ -95,3 +96,49 @@ def conv2d(
     del sizes["n"]
     op = Conv2DForward({"x": x, "w": w, "b": b}, sizes, {"n": 1})
     return emit(op, y=(x.shape[0], sizes["oh"], sizes["ow"], sizes["k"]))["y"]
+
+
+class Conv2DTranspose(_Conv2D):
+    """The transpose of a convolution as a linear map: a convolution's dx is y, its dy is x."""
+
+    kernel = "conv2d_backward_data"
+    fields: ClassVar[Mapping[str, str]] = {"y": "dx", "x": "dy"}
+
+    def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
+        """Emit dx, the convolution of dy, and dw, where x and dy change places."""
+        x, w = self.inputs["x"], self.inputs["w"]
+        result: dict[str, Tensor] = {}
+        if "w" in needs:
+            op = Conv2DBackwardWeights({"x": dy["y"], "dy": x}, self.numbers, self.per_sample)
+            result["w"] = emit(op, dw=w.shape)["dw"]
+        if "x" in needs:
+            data = Conv2DForward({"x": dy["y"], "w": w}, self.numbers, self.per_sample)
+            result["x"] = emit(data, y=x.shape)["y"]
+        return result
+
+
+def conv2d_transpose(
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None = None,
+    *,
+    strides: Any = 1,
+    padding: Any = "valid",
+    dilation: Any = 1,
+    groups: int = 1,
+    output_padding: Any = None,
+) -> Tensor:
+    """Emit a transposed convolution; see convkit.functional.conv2d_transpose."""
+    function = "conv2d_transpose"
+    check_real(function, x=x, w=w, b=b)
+    check_rank(function, "x", x, 4, "(N, H, W, C)")
+    check_rank(function, "w", w, 4, "(KH, KW, K/groups, C)")
+    sizes = _check.conv2d_transpose_geometry(
+        *(function, one_sample(x.shape), one_sample(w.shape), strides, padding, dilation, groups),
+        output_padding,
+    )
+    check_shape(function, "b", b, (sizes["c"],))
+    del sizes["n"]
+    op = Conv2DTranspose({"x": x, "w": w}, sizes, {"n": 1})
+    y = emit(op, y=(x.shape[0], sizes["ih"], sizes["iw"], sizes["c"]))["y"]
+    return y if b is None else binary("add", y, b)

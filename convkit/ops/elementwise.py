@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GATHER = Struct("ck_gather", "y x index", "n cols source_type x_rows")
 ADD = Struct("ck_add", "y a b", "count activation", "alpha")
 AFFINE = Struct("ck_affine", "y x", "count", "scale offset")
-DROPOUT = Struct("ck_dropout", "y x step", "count seed stream", "rate")
+DROPOUT = Struct("ck_dropout", "y x step", "count seed stream pixels c", "rate")
 COPY = Struct("ck_copy", "y x", "n0 n1 n2 n3 y0 y1 y2 x0 x1 x2")
 PERMUTE = Struct("ck_permute", "y x", "n0 n1 n2 n3 n4 n5 x0 x1 x2 x3 x4 x5")
 FILL = Struct("ck_fill", "y", "count", "value")
@@ -123,10 +123,13 @@ class Dropout(Op):
         return emit(twin, y=x.shape)["y"]
 
 
-def dropout(x: Tensor, rate: float, *, seed: int, stream: int, step: Tensor) -> Tensor:
+def dropout(
+    x: Tensor, rate: float, *, seed: int, stream: int, step: Tensor, spatial: bool = False
+) -> Tensor:
     """Emit dropout; `step` is the tensor of a uint64 counter variable, `stream` tells layers apart.
 
-    Source: Srivastava et al., 2014 (scaled at training time).
+    `spatial` drops whole channels of a sample. Source: Srivastava et al., 2014 (scaled at training
+    time); Tompson et al., 2015.
     """
     check_real("dropout", x=x)
     rate = _check.number("dropout", "rate", rate)
@@ -142,10 +145,12 @@ def dropout(x: Tensor, rate: float, *, seed: int, stream: int, step: Tensor) -> 
         "seed": _check.integer("dropout", "seed", seed, 0, _check.MAX_PRODUCT),
         "stream": _check.integer("dropout", "stream", stream, 0, _check.MAX_PRODUCT),
     }
+    if spatial:
+        op.numbers |= {"pixels": product(x.shape[1:-1]), "c": product(x.shape[-1:])}
     return emit(op, y=x.shape)["y"]
 
 
-# ---- copies: concatenation and padding -----------------------------------------------------------
+# ---- copies: concatenation, padding and cropping -------------------------------------------------
 
 
 class Fill(Op):
@@ -153,6 +158,13 @@ class Fill(Op):
 
     kernel = "fill"
     struct = FILL
+
+
+def _zeros(like: Tensor, shape: Sequence[int | None]) -> Tensor:
+    """Emit zeros in the graph of a tensor, for a block to be copied into."""
+    op = Fill({}, **sized(count=shape))
+    op.numbers["value"] = 0.0
+    return like.graph.emit(op, {"y": tuple(shape)})["y"]
 
 
 class Copy(Op):
@@ -240,12 +252,45 @@ def zero_pad2d(x: Tensor, padding: tuple[tuple[int, int], tuple[int, int]]) -> T
     assert h is not None and w is not None and c is not None
     shape = (n, h + top + bottom, w + left + right, c)
     row, image = shape[2] * c, shape[1] * shape[2] * c
-    # Fill needs a tensor to find its graph by, but reads none.
-    zeros = x.graph.emit(Fill({}, {"value": 0.0}, {"count": image}), {"y": shape})["y"]
-    op = Copy({"x": x, "into": zeros}, **sized(n0=(n,)), offsets={"y": top * row + left * c})
+    offsets = {"y": top * row + left * c}
+    op = Copy({"x": x, "into": _zeros(x, shape)}, **sized(n0=(n,)), offsets=offsets)
     op.numbers |= dict.fromkeys(_STRIDES, 0) | {"n1": h, "n2": 1, "n3": w * c}
     op.numbers |= {"y0": image, "y1": row, "x0": h * w * c, "x1": w * c}
     return emit(op, y=shape)["y"]
+
+
+class Crop(Copy):
+    """Copy a block out of x."""
+
+    def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
+        """Put dy into zeros."""
+        x = self.inputs["x"]
+        numbers = dict(self.numbers)
+        for axis in "012":
+            numbers[f"y{axis}"], numbers[f"x{axis}"] = numbers[f"x{axis}"], numbers[f"y{axis}"]
+        inputs = {"x": dy["y"], "into": _zeros(x, x.shape)}
+        op = Copy(inputs, numbers, self.per_sample, {"y": self.offsets["x"]})
+        return {"x": emit(op, y=x.shape)["y"]}
+
+
+def crop2d(x: Tensor, cropping: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
+    """Emit images without some rows and columns at their sides: ((top, bottom), (left, right))."""
+    function = "crop2d"
+    check_real(function, x=x)
+    check_rank(function, "x", x, 4, "(N, H, W, C)")
+    n, h, w, c = x.shape
+    assert h is not None and w is not None and c is not None
+    (top, bottom), (left, right) = cropping
+    rows, columns = h - top - bottom, w - left - right
+    if min(top, bottom, left, right) < 0 or min(rows, columns) < 1:
+        raise ValueError(
+            f"{function}: cropping must leave at least one row and column, got"
+            f" cropping={cropping!r} for x of shape {x.shape}"
+        )
+    op = Crop({"x": x}, **sized(n0=(n,)), offsets={"x": (top * w + left) * c})
+    op.numbers |= dict.fromkeys(_STRIDES, 0) | {"n1": rows, "n2": 1, "n3": columns * c}
+    op.numbers |= {"x0": h * w * c, "x1": w * c, "y0": rows * columns * c, "y1": columns * c}
+    return emit(op, y=(n, rows, columns, c))["y"]
 
 
 # ---- the order of axes ---------------------------------------------------------------------------
@@ -314,6 +359,13 @@ def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
 
 
 # ---- views ---------------------------------------------------------------------------------------
+
+
+def view(x: Tensor, shape: Sequence[int | None]) -> Tensor:
+    """Emit the same values in another shape of as many; x itself where it has that shape."""
+    if x.shape == tuple(shape):
+        return x
+    return emit(View({"x": x}), y=(tuple(shape), x.dtype))["y"]
 
 
 def reshape(x: Tensor, shape: Sequence[int | None]) -> Tensor:
