@@ -6,7 +6,7 @@ SOURCES = setup.py pyproject.toml $(wildcard csrc/*) convkit/_core.pyx convkit/_
 WARNINGS = -Wall -Wextra -Werror
 ISAS ?= baseline avx2
 
-.PHONY: help demo test test-isa test-c test-aarch64 sanitize lint format bench wheel clean
+.PHONY: help demo lessons test test-isa test-c test-aarch64 sanitize lint format bench wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ $(VENV)/built: $(SOURCES)
 
 demo: $(VENV)/built ## set up and train on the built-in digits
 	$(BIN)/convkit train digits --plot digits.png
+
+lessons: $(VENV)/built ## run the lessons of the class; their pictures go into pictures/
+	for lesson in examples/[0-9]*.py; do $(BIN)/python $$lesson --quick || exit 1; done
 
 test: $(VENV)/built ## set up and run the tests
 	$(BIN)/python -m pytest -q
@@ -56,4 +59,4 @@ wheel: $(VENV)/built ## build a wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## remove what was built
-	rm -rf $(VENV) build dist *.egg-info convkit/*.so convkit/_core.c digits.png
+	rm -rf $(VENV) build dist *.egg-info convkit/*.so convkit/_core.c digits.png pictures

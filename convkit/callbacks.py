@@ -107,6 +107,15 @@ class History(Callback):
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
+    def plot(self, metrics: list[str] | None = None) -> Any:
+        """Draw loss and metrics by epoch, validation dashed: a Picture with save(path).
+
+        metrics: which to draw, by default all. Raises ImportError without matplotlib.
+        """
+        from convkit import viz
+
+        return viz.curves(self, metrics)
+
 
 def _text(logs: Logs) -> str:
     return " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())

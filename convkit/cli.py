@@ -107,10 +107,10 @@ def _train(arguments: argparse.Namespace) -> int:
         save_weights(model, arguments.save, {"model": name, "dataset": dataset})
         print(f"weights saved to {arguments.save}")
     if arguments.plot:
-        from convkit.viz import save_predictions
+        from convkit import viz
 
         shown = x_test[:24]
-        save_predictions(arguments.plot, shown, y_test[:24].tolist(), model.predict(shown), names)
+        viz.predictions(shown, y_test[:24], model.predict(shown), names).save(arguments.plot)
         print(f"picture saved to {arguments.plot}")
     if arguments.json:
         _write_json(

@@ -291,6 +291,40 @@ class Model(Trainer):
             names[name] = result
         return names
 
+    def plot_feature_maps(self, x: Any, **options: Any) -> Any:
+        """Draw what every layer makes of one sample, or of the first of several: a Picture.
+
+        Options are those of convkit.viz.feature_maps. Raises ImportError without matplotlib.
+        """
+        from convkit import viz
+
+        self._require_built("plot_feature_maps", x)
+        first = np.asarray(x)
+        shape = self.input_shape[1:]
+        first = first[None] if shape in (first.shape, (*first.shape, 1)) else first[:1]
+        maps = self.feature_maps(first)
+        return viz.feature_maps(maps, first[0] if len(shape) > 1 else None, **options)
+
+    def plot_filters(self, layer: str | int | None = None, **options: Any) -> Any:
+        """Draw the filters of a layer, by name or index, or of the first that has any: a Picture.
+
+        Options are those of convkit.viz.filters. Raises ValueError for a layer without filters and
+        ImportError without matplotlib.
+        """
+        from convkit import viz
+
+        having = [part for part in self.layers if np.ndim(getattr(part, "kernel", 0)) == 4]
+        if layer is None:
+            chosen = having[0] if having else None
+        else:
+            chosen = self.layers[layer] if isinstance(layer, int) else self.get_layer(layer)
+        if chosen not in having:
+            what = "the model" if chosen is None else f"layer {chosen.name!r}"
+            names = ", ".join(part.name for part in having) or "no layer"
+            raise ValueError(f"plot_filters: {what} has no filters; {names} of this model has")
+        assert chosen is not None
+        return viz.filters(chosen, **{"title": chosen.name, **options})
+
     def _require_built(self, function: str, x: Any) -> None:
         """Subclasses that build themselves from data do it here."""
 
