@@ -13,7 +13,7 @@ from convkit.graph import Graph, Tensor
 from convkit.ops.activation import ActivationBackward, ActivationForward
 from convkit.ops.base import Op, product
 from convkit.ops.batch_norm import BatchNormBackward, BatchNormForward, BatchNormInference
-from convkit.ops.conv2d import Conv2DForward
+from convkit.ops.conv2d import Conv2DBackwardData, Conv2DBackwardWeights, Conv2DForward
 from convkit.ops.group_norm import GroupNormBackward, GroupNormForward
 from convkit.ops.loss import CrossEntropy
 from convkit.ops.pool import MaxPool2DBackward, MaxPool2DForward
@@ -59,6 +59,7 @@ def optimize(graph: Graph, kept: Kept, targets: Sequence[Op] | None = None) -> l
         sink_below_max_pool,
         fuse_activation,
         fuse_max_pool,
+        fuse_max_pool_gradient,
     ):
         ops = rewrite(ops, kept)
     ops = drop_dead_outputs(ops, kept)
@@ -335,3 +336,31 @@ def _pooled_gradient(
         and len(uses[dy]) == 1
     )
     return (unpool, activation) if matches and unpool is not None else None
+
+
+# Several gradients that read one map spread it once each. Below these sizes they read it where it
+# lies (csrc/lanes.inc).
+FEW_INPUTS, FEW_OUTPUTS = 8, 16
+
+
+def fuse_max_pool_gradient(ops: list[Op], kept: Kept) -> list[Op]:
+    """Let a convolution's gradients read the gradient of its pooled map, which is small."""
+    uses = uses_of(ops)
+    fused = set()
+    for unpool in ops:
+        if not isinstance(unpool, MaxPool2DBackward) or not _is_2x2(unpool):
+            continue
+        dz = unpool.outputs["dx"]
+        readers = [use.op for use in uses.get(dz, ())]
+        if dz in kept or unpool.numbers["argmax_bytes"] != 1 or not readers:
+            continue
+        if not all(isinstance(op, Conv2DBackwardWeights | Conv2DBackwardData) for op in readers):
+            continue
+        sizes = readers[0].numbers
+        if len(readers) > 1 and (sizes["c"] > FEW_INPUTS or sizes["k"] > FEW_OUTPUTS):
+            continue
+        for op in readers:
+            op.inputs |= {"dy": unpool.inputs["dy"], "argmax": unpool.inputs["argmax"]}
+            op.numbers["pool"] = 2
+        fused.add(id(unpool))
+    return [op for op in ops if id(op) not in fused]

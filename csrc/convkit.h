@@ -77,7 +77,8 @@ enum ck_conv_algorithm { CK_CONV_AUTO, CK_CONV_DIRECT };
 
 /* y = activation(z), z = conv(x, w) + b. A non-NULL z keeps the pre-activation for the backward.
  * With pool = 2, y is the 2x2 max pool of activation(z), stride 2, and z and argmax (uint8, may be
- * NULL) are those of the winners: all of the pooled size (n, oh / 2, ow / 2, k). */
+ * NULL) are those of the winners: all of the pooled size (n, oh / 2, ow / 2, k). The gradients then
+ * take dy of that size, by z, with argmax. */
 struct ck_conv2d {
     void *y, *z, *argmax, *dx, *dw, *db;
     const void *x, *w, *b, *dy;
@@ -86,7 +87,7 @@ struct ck_conv2d {
     ptrdiff_t activation; /* enum ck_activation_kind, forward only */
     double alpha;
     ptrdiff_t algorithm; /* enum ck_conv_algorithm */
-    ptrdiff_t pool;      /* forward only: 2, or 0 for none */
+    ptrdiff_t pool;      /* 2, or 0 for none */
 };
 
 /* y (m, k) = activation(x (m, c) w (c, k) + b). */

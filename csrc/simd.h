@@ -10,10 +10,12 @@
  *   vset1 vbroadcast           a scalar; a scalar in memory (no shuffle port)
  *   vfma(a, b, c)              a * b + c
  *   a < b, a == b ...          vint of 0 / -1;  vselect(mask, a, b): mask ? a : b, lane by lane
+ *   vany(mask)                 is a lane set?
  *   vmax vmin                  NaN in either operand gives NaN
  *   vsqrt vabs vreduce_add     sums lanes in a fixed tree
  *   vstore_bytes_n vload_bytes_n   the first n lanes, as bytes;  vselect_bytes(p, mask, a, b, n)
  *   vshuffle(a, b, index)      lanes of two vectors by number
+ *   vtranspose(v)              VL vectors: lane j of v[i] and lane i of v[j] change places
  */
 #ifndef CK_SIMD_H
 #define CK_SIMD_H
@@ -157,11 +159,54 @@ INLINE vreal vshuffle(vreal a, vreal b, vint index) {
     return __builtin_shuffle(a, b, index);
 #endif
 }
-INLINE vint vint_set1(ireal a) { return a - (vint){0}; }
+/* Stage h of a transpose exchanges, between vectors h apart, the lanes whose number has bit h. */
+#define LOW_LANE(lane, h) ((lane) & (h) ? VL + (lane) - (h) : (lane))
+#define HIGH_LANE(lane, h) ((lane) & (h) ? VL + (lane) : (lane) + (h))
+#define TWO_LANES(f, h) f(0, h), f(1, h)
+#define FOUR_LANES(f, h) TWO_LANES(f, h), f(2, h), f(3, h)
+#define EIGHT_LANES(f, h) FOUR_LANES(f, h), f(4, h), f(5, h), f(6, h), f(7, h)
+#define SIXTEEN_LANES(f, h)                                                                        \
+    EIGHT_LANES(f, h), f(8, h), f(9, h), f(10, h), f(11, h), f(12, h), f(13, h), f(14, h), f(15, h)
+#if CK_VECTOR_BYTES == 64 && !CK_DOUBLE
+#define ALL_LANES SIXTEEN_LANES
+#elif CK_VECTOR_BYTES == 64 || (CK_VECTOR_BYTES == 32 && !CK_DOUBLE)
+#define ALL_LANES EIGHT_LANES
+#elif CK_VECTOR_BYTES == 32 || !CK_DOUBLE
+#define ALL_LANES FOUR_LANES
+#else
+#define ALL_LANES TWO_LANES
+#endif
+#define TRANSPOSE_STAGE(v, h)                                                                      \
+    if (h < VL) {                                                                                  \
+        const vint low = {ALL_LANES(LOW_LANE, h)}, high = {ALL_LANES(HIGH_LANE, h)};               \
+        _Pragma("GCC unroll 16") for (ptrdiff_t i = 0; i < VL; i++) {                              \
+            if (i & h) continue;                                                                   \
+            const vreal a = v[i], b = v[i + h];                                                    \
+            v[i] = vshuffle(a, b, low);                                                            \
+            v[i + h] = vshuffle(a, b, high);                                                       \
+        }                                                                                          \
+    }
+INLINE void vtranspose(vreal *v){TRANSPOSE_STAGE(v, 1) TRANSPOSE_STAGE(v, 2) TRANSPOSE_STAGE(v, 4)
+                                     TRANSPOSE_STAGE(v, 8)} INLINE vint vint_set1(ireal a) {
+    return a - (vint){0};
+}
 INLINE vreal vabs(vreal a) { return (vreal)((vint)a & ~(vint)vset1(REAL(-0.0))); }
 INLINE vreal vcopysign(vreal magnitude, vreal sign) {
     const vint bit = (vint)vset1(REAL(-0.0));
     return (vreal)(((vint)magnitude & ~bit) | ((vint)sign & bit));
+}
+
+/* Is a lane of the mask set? */
+INLINE int vany(vint mask) {
+#if CK_AVX512
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif CK_AVX2
+    return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
+#else
+    ireal any = 0;
+    for (ptrdiff_t i = 0; i < VL; i++) any |= mask[i];
+    return any != 0;
+#endif
 }
 
 /* n lanes of small integers, to and from bytes; lanes beyond are 0. */

@@ -118,6 +118,12 @@ CONVS = [
     Conv((1, 6, 6, 70), (3, 3), 70, groups=70, padding="same"),
     # many samples, many rows
     Conv((17, 5, 4, 3), (3, 3), 5),
+    # few channels, samples fill vectors, with some over
+    Conv((21, 13, 17, 2), (3, 3), 5, padding="same"),
+    Conv((33, 14, 14, 6), (5, 5), 16),
+    Conv((17, 20, 28, 1), (5, 5), 6, padding=2),
+    Conv((19, 9, 20, 3), (3, 2), 8, strides=2),
+    Conv((18, 11, 19, 2), (2, 3), 3, dilation=(1, 2), padding=((3, 0), (1, 4))),
     Conv((1, 40, 3, 4), (3, 3), 6, padding="same"),
     Conv((1, 3, 40, 4), (3, 3), 6, padding="same"),
 ]

@@ -38,8 +38,7 @@ def test_a_step_of_a_plain_network_is_fused():
         "dense_backward_weights",
         "dense_backward_data",
         "activation_backward",  # on the pooled map
-        "max_pool2d_backward",
-        "conv2d_backward_weights",
+        "conv2d_backward_weights",  # which it reads as it is
         "sgd_update",
     ]
 

@@ -8,13 +8,14 @@ from tolerance import assert_same_bits
 import convkit
 from convkit import ops
 
-# Few output channels (pixels as lanes; one and two vectors a row, odd rows and columns that belong
-# to no window), vectors of channels with tails, Winograd, groups, depthwise, stride.
+# Few output channels (samples as lanes, and pixels for those left over; odd rows and columns that
+# belong to no window), vectors of channels with tails, Winograd, groups, depthwise, stride.
 SHAPES = {
     "lenet1": ((28, 28, 1), 6, 5, {"padding": "same"}),
     "lenet2": ((14, 14, 6), 16, 5, {}),
     "planes": ((13, 41, 3), 8, 3, {}),
     "one plane": ((9, 70, 2), 1, 3, {"padding": 1}),
+    "bands": ((61, 64, 3), 3, 3, {"padding": "same"}),
     "tall": ((300, 34, 2), 4, 3, {"padding": 1}),
     "tails": ((9, 8, 3), 21, 3, {}),
     "winograd": ((13, 15, 32), 33, 3, {}),
@@ -37,7 +38,7 @@ ACTIVATIONS = {
 def network(shape, activation, dtype, parameters=None):
     """Return the net with its tensors before the pooling."""
     size, k, kernel, options = SHAPES[shape]
-    net = Net(dtype, rows=5)
+    net = Net(dtype, rows=19 if k <= 8 else 5)
     z = net.conv(net.input(*size), k, kernel, **options)
     y = ops.activation(z, activation, **(parameters or {}))
     net.classify(ops.max_pool2d(y))
