@@ -47,6 +47,9 @@ typedef int32_t ireal;
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
+/* Loops over registers are unrolled whole, or these would live in memory. */
+#define UNROLLED(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < n; i++)
+
 typedef real vreal __attribute__((vector_size(CK_VECTOR_BYTES)));
 typedef ireal vint __attribute__((vector_size(CK_VECTOR_BYTES)));
 typedef real vreal_unaligned
@@ -179,7 +182,7 @@ INLINE vreal vshuffle(vreal a, vreal b, vint index) {
 #define TRANSPOSE_STAGE(v, h)                                                                      \
     if (h < VL) {                                                                                  \
         const vint low = {ALL_LANES(LOW_LANE, h)}, high = {ALL_LANES(HIGH_LANE, h)};               \
-        _Pragma("GCC unroll 16") for (ptrdiff_t i = 0; i < VL; i++) {                              \
+        UNROLLED(i, VL) {                                                                          \
             if (i & h) continue;                                                                   \
             const vreal a = v[i], b = v[i + h];                                                    \
             v[i] = vshuffle(a, b, low);                                                            \
