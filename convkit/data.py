@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convkit import _check
 from convkit.losses import Loss, check_class_numbers
 from convkit.ops.elementwise import SOURCE_TYPES
 
@@ -58,12 +60,12 @@ def _check_sizes(function: str, name: str, value: Any) -> None:
         )
 
 
-def samples(function: str, x: Any, shape: Shape) -> Array:
-    """Return x as samples for a model input of `shape` (None, ...).
+def samples(function: str, name: str, x: Any, shape: Shape) -> Array:
+    """Return x (called `name`) as samples for a model input of `shape` (None, ...).
 
     As in Keras, a last axis of one may be missing or too many.
     """
-    array = source(function, "x", x)
+    array = source(function, name, x)
     wanted = tuple(shape[1:])
     if array.ndim >= 1:
         if array.shape[1:] == wanted:
@@ -71,7 +73,7 @@ def samples(function: str, x: Any, shape: Shape) -> Array:
         if (*array.shape[1:], 1) == wanted or array.shape[1:] == (*wanted, 1):
             return array.reshape(len(array), *[size or 0 for size in wanted])
     raise ValueError(
-        f"{function}: expected x of shape {(None, *wanted)}, got {array.shape};"
+        f"{function}: expected {name} of shape {(None, *wanted)}, got {array.shape};"
         f" {_shape_hint(array.shape, wanted)}"
     )
 
@@ -88,6 +90,47 @@ def _shape_hint(shape: tuple[int, ...], wanted: Shape) -> str:
     if math.prod(shape[1:]) == values:
         return f"reshape with x.reshape(-1, {', '.join(map(str, wanted))})"
     return f"a sample must hold {values} values"
+
+
+def inputs(function: str, x: Any, tensors: Sequence[Any]) -> list[Array]:
+    """Return samples of every input of a model, from an array, a list, or a dict by name."""
+    names = [tensor.name for tensor in tensors]
+    if len(tensors) == 1 and not isinstance(x, dict):
+        shape = tensors[0].shape
+        # A list of one array: of one input's samples, as for several inputs.
+        listed = isinstance(x, list | tuple) and len(x) == 1
+        listed = listed and getattr(x[0], "shape", ())[1:] == shape[1:]
+        values = [x[0] if listed else x]
+    else:
+        values = by_name(function, "x", x, names, "input")
+    arrays = [
+        samples(function, "x" if len(names) == 1 else f"x[{name!r}]", value, tensor.shape)
+        for name, value, tensor in zip(names, values, tensors, strict=True)
+    ]
+    counts = [len(array) for array in arrays]
+    if len(set(counts)) > 1:
+        raise ValueError(
+            f"{function}: all inputs must have as many samples, got {counts} for {names}"
+        )
+    return arrays
+
+
+def by_name(function: str, what: str, value: Any, names: Sequence[str], kind: str) -> list[Any]:
+    """Return one value per input or output (`kind`), from a list or a dict by name."""
+    if isinstance(value, dict):
+        for name in value:
+            _check.one_of(function, f"{kind} name in {what}", name, names)
+        missing = [name for name in names if name not in value]
+        if missing:
+            raise ValueError(f"{function}: {what} lacks the {kind}s {missing}")
+        return [value[name] for name in names]
+    if not isinstance(value, list | tuple) or len(value) != len(names):
+        got = f"{len(value)}" if isinstance(value, list | tuple) else type(value).__name__
+        raise ValueError(
+            f"{function}: {what} must be a list of {len(names)}, one per {kind}"
+            f" ({', '.join(names)}), or a dict by name, got {got}"
+        )
+    return list(value)
 
 
 def labels(function: str, y: Any, loss: Loss, output: Shape, count: int) -> Array:

@@ -181,6 +181,13 @@ struct ck_mean_squared_error {
     ptrdiff_t n, cols;
 };
 
+/* total = weight_a *a + weight_b *b, all double; b may be NULL. */
+struct ck_loss_sum {
+    void *total;
+    const void *a, *b;
+    double weight_a, weight_b;
+};
+
 /* y[i] = x[i] / (1 - rate) where the generator keeps element i, else 0. The mask is a function of
  * (seed, stream, *step, i): the backward runs the same op on dy. step: uint64. With `pixels` x is
  * (samples, pixels, c) and all pixels of a sample share a mask of c channels; 0: none do. */
@@ -403,6 +410,7 @@ struct ck_probe {
     K(log_softmax_backward, ck_softmax)                                                            \
     K(cross_entropy, ck_cross_entropy)                                                             \
     K(mean_squared_error, ck_mean_squared_error)                                                   \
+    K(loss_sum, ck_loss_sum)                                                                       \
     K(dropout, ck_dropout)                                                                         \
     K(gather, ck_gather)                                                                           \
     K(add, ck_add)                                                                                 \

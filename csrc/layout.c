@@ -131,6 +131,12 @@ static const struct ck_field ck_mean_squared_error_fields[] = {
 LAYOUT(ck_mean_squared_error);
 #undef CURRENT
 
+#define CURRENT ck_loss_sum
+static const struct ck_field ck_loss_sum_fields[] = {FIELD(total), FIELD(a), FIELD(b),
+                                                     FIELD(weight_a), FIELD(weight_b)};
+LAYOUT(ck_loss_sum);
+#undef CURRENT
+
 #define CURRENT ck_dropout
 static const struct ck_field ck_dropout_fields[] = {FIELD(y),      FIELD(x),    FIELD(step),
                                                     FIELD(count),  FIELD(seed), FIELD(stream),
@@ -222,33 +228,20 @@ LAYOUT(ck_probe);
 #define ENTRY(name)                                                                                \
     {#name, sizeof(struct name), name##_fields, sizeof name##_fields / sizeof *name##_fields}
 
-static const struct ck_layout layouts[] = {ENTRY(ck_conv2d),
-                                           ENTRY(ck_dense),
-                                           ENTRY(ck_pool2d),
-                                           ENTRY(ck_batch_norm),
-                                           ENTRY(ck_activation),
-                                           ENTRY(ck_softmax),
-                                           ENTRY(ck_group_norm),
-                                           ENTRY(ck_adaptive_pool2d),
-                                           ENTRY(ck_upsample2d),
-                                           ENTRY(ck_binary),
-                                           ENTRY(ck_reduce),
-                                           ENTRY(ck_unary),
-                                           ENTRY(ck_cross_entropy),
-                                           ENTRY(ck_dropout),
-                                           ENTRY(ck_mean_squared_error),
-                                           ENTRY(ck_gather),
-                                           ENTRY(ck_add),
-                                           ENTRY(ck_affine),
-                                           ENTRY(ck_copy),
-                                           ENTRY(ck_permute),
-                                           ENTRY(ck_fill),
-                                           ENTRY(ck_moving_average),
-                                           ENTRY(ck_penalty),
-                                           ENTRY(ck_constrain),
-                                           ENTRY(ck_weight_average),
-                                           ENTRY(ck_parameter),
-                                           ENTRY(ck_update),
+static const struct ck_layout layouts[] = {ENTRY(ck_conv2d),         ENTRY(ck_dense),
+                                           ENTRY(ck_pool2d),         ENTRY(ck_batch_norm),
+                                           ENTRY(ck_activation),     ENTRY(ck_softmax),
+                                           ENTRY(ck_group_norm),     ENTRY(ck_adaptive_pool2d),
+                                           ENTRY(ck_upsample2d),     ENTRY(ck_binary),
+                                           ENTRY(ck_reduce),         ENTRY(ck_unary),
+                                           ENTRY(ck_cross_entropy),  ENTRY(ck_loss_sum),
+                                           ENTRY(ck_dropout),        ENTRY(ck_mean_squared_error),
+                                           ENTRY(ck_gather),         ENTRY(ck_add),
+                                           ENTRY(ck_affine),         ENTRY(ck_copy),
+                                           ENTRY(ck_permute),        ENTRY(ck_fill),
+                                           ENTRY(ck_moving_average), ENTRY(ck_penalty),
+                                           ENTRY(ck_constrain),      ENTRY(ck_weight_average),
+                                           ENTRY(ck_parameter),      ENTRY(ck_update),
                                            ENTRY(ck_probe)};
 
 const struct ck_layout *ck_layout_of(const char *struct_name) {

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check, initializers, runtime
+from convkit._arrays import look
 from convkit._config import Configurable
 from convkit.graph import Tensor, Variable
 
@@ -36,19 +37,32 @@ def unique_name(kind: str) -> str:
     return f"{name}_{count}" if count else name
 
 
-class SymbolicTensor:
-    """The result of a recorded call: its shape, the layer that made it, and that layer's inputs."""
+class Call:
+    """A recorded call of a layer: the tensors that went in (`many`: as a list) and came out."""
 
-    def __init__(
-        self, shape: Shape, dtype: str, layer: Layer | None, inputs: Sequence[SymbolicTensor]
-    ) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self.layer = layer
-        self.inputs = list(inputs)
-        self.name = layer.name if layer else unique_name("InputLayer")
+    def __init__(self, layer: Layer, inputs: Sequence[SymbolicTensor], many: bool) -> None:
+        self.layer, self.inputs, self.many = layer, list(inputs), many
+        self.outputs: list[SymbolicTensor] = []
+
+
+class SymbolicTensor:
+    """An input of models, or a result of a recorded call."""
+
+    def __init__(self, shape: Shape, dtype: str, name: str, call: Call | None = None) -> None:
+        self.shape, self.dtype, self.name, self.call = shape, dtype, name, call
+
+    @property
+    def layer(self) -> Layer | None:
+        """The layer that made it, None for an input."""
+        return self.call.layer if self.call else None
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """What that layer was called on."""
+        return self.call.inputs if self.call else []
 
     def __repr__(self) -> str:
+        """Show shape, dtype and name."""
         return f"<SymbolicTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
 
 
@@ -63,21 +77,20 @@ def Input(
         fix = f"; write shape=[{shape}]" if isinstance(shape, int) else ""
         raise ValueError(f"Input: shape must be a tuple or list of ints, got shape={shape!r}{fix}")
     sizes = tuple(_check.integer("Input", "shape", size) for size in shape)
-    tensor = SymbolicTensor((None, *sizes), dtype or "float32", None, [])
-    if name:
-        tensor.name = name
-    return tensor
+    return SymbolicTensor((None, *sizes), dtype or "float32", name or unique_name("InputLayer"))
 
 
 class Layer(Configurable):
     """What all layers do: hold variables, record calls, and emit ops when a model replays them.
 
     A subclass defines `build(input_shape)` (makes variables), `call(x, training)` (emits ops on
-    graph tensors and returns the result) and `compute_output_shape(input_shape)`. Where its
+    graph tensors and returns the result) and `compute_output_shape(input_shape)`. With
+    `several_inputs` it is called on lists, and gets lists of shapes and tensors. Where its
     __init__ keeps its arguments as attributes of their names, get_config and saving just work.
     """
 
     _unsaved: tuple[str, ...] = ("input_shape", "data_format")
+    several_inputs = False
 
     def __init__(
         self,
@@ -107,10 +120,10 @@ class Layer(Configurable):
         self.trainable = trainable
         self.built = False
         self.given_input_shape = None if input_shape is None else tuple(input_shape)
-        self.variables: list[Variable] = []
+        self._variables: list[Variable] = []
         self._changes: list[bool] = []  # which of them training changes
-        self.input_shape: Any = None
-        self.output_shape: Any = None
+        self._input_shape: Any = None
+        self._output_shape: Any = None
         self._alone: Model | None = None
         self._result: SymbolicTensor | None = None
 
@@ -133,6 +146,25 @@ class Layer(Configurable):
         """Return the shape that call gives, (None, ...)."""
         return input_shape
 
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights; a change takes effect at the next compile."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the first call's input, (None, ...); a list of them for several inputs."""
+        return self._input_shape
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the first call's result, (None, ...)."""
+        return self._output_shape
+
     # ---- variables -----------------------------------------------------------------------------
 
     def add_weight(
@@ -141,14 +173,19 @@ class Layer(Configurable):
         """Make a variable of this layer."""
         value = initializers.get(initializer)(tuple(shape), runtime.random_generator())
         variable = Variable(f"{self.name}/{name}", value.astype(self.dtype), trainable)
-        self.variables.append(variable)
+        self._variables.append(variable)
         self._changes.append(trainable)
         return variable
 
     def set_trained_variables(self) -> None:
         """Tell the variables whether training changes them, by this layer's `trainable`."""
-        for variable, changes in zip(self.variables, self._changes, strict=True):
+        for variable, changes in zip(self._variables, self._changes, strict=True):
             variable.trainable = changes and self.trainable
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All variables: kernel, then bias, then what training does not change."""
+        return self._variables
 
     @property
     def weights(self) -> list[NDArray[Any]]:
@@ -160,7 +197,7 @@ class Layer(Configurable):
         """The variables that training changes."""
         return [
             v
-            for v, changes in zip(self.variables, self._changes, strict=True)
+            for v, changes in zip(self._variables, self._changes, strict=True)
             if changes and self.trainable
         ]
 
@@ -190,27 +227,44 @@ class Layer(Configurable):
         """Make the variables at the first call; later inputs must fit them."""
         if not self.built:
             self.build(shape)
-            self.input_shape = shape
-            self.output_shape = self.compute_output_shape(shape)
+            self._input_shape, self._output_shape = shape, self.compute_output_shape(shape)
             self.built = True
 
     def __call__(self, inputs: Any, training: bool = False) -> Any:
         """Record a call on symbolic tensors, or run the layer on arrays."""
         many = isinstance(inputs, list | tuple)
-        tensors = list(inputs) if many else [inputs]
-        if tensors and all(isinstance(t, SymbolicTensor) for t in tensors):
-            self._result = self._record(tensors, many)
-            return self._result
-        return self._run(inputs, training)
-
-    def _record(self, tensors: list[SymbolicTensor], many: bool = False) -> SymbolicTensor:
-        shapes = [t.shape for t in tensors]
-        shape = shapes if many else shapes[0]
-        self.ensure_built(shape)
-        return SymbolicTensor(self.compute_output_shape(shape), self.dtype, self, tensors)
+        given = list(inputs) if many else [inputs]
+        symbols = [isinstance(t, SymbolicTensor) for t in given]
+        if not any(symbols):
+            return self._run(inputs, training)
+        if not all(symbols):
+            raise TypeError(
+                f"{self._title}: call it on symbolic tensors or on arrays, not on both at once"
+            )
+        self._result = self._record(given, many)
+        return self._result
 
     @property
-    def output(self) -> SymbolicTensor:
+    def _title(self) -> str:
+        return f"{type(self).__name__} {self.name!r}"
+
+    def _record(self, given: list[SymbolicTensor], many: bool) -> Any:
+        """Record a call; return its result, or a list of several."""
+        if many and not self.several_inputs:
+            raise ValueError(
+                f"{self._title}: call it on one tensor, got a list of {len(given)}; join them with"
+                " Concatenate() or Add()"
+            )
+        shape = [t.shape for t in given] if many else given[0].shape
+        self.ensure_built(shape)
+        result = self.compute_output_shape(shape)
+        call = Call(self, given, many)
+        shapes = result if isinstance(result, list) else [result]
+        call.outputs = [SymbolicTensor(s, self.dtype, self.name, call) for s in shapes]
+        return call.outputs if isinstance(result, list) else call.outputs[0]
+
+    @property
+    def output(self) -> Any:
         """The symbolic result of the latest call, for Model(model.input, layer.output)."""
         if self._result is None:
             raise ValueError(
@@ -222,23 +276,28 @@ class Layer(Configurable):
     @property
     def input(self) -> Any:
         """The symbolic tensor that the latest call was given, or a list of several."""
-        tensors = self.output.inputs
-        return tensors if isinstance(self, MergingLayer) else tensors[0]
+        result = self.output[0] if isinstance(self.output, list) else self.output
+        return result.inputs if result.call.many else result.inputs[0]
 
-    def _run(self, inputs: Any, training: bool) -> NDArray[Any]:
+    def _run(self, inputs: Any, training: bool) -> Any:
+        """Compute the layer alone: as a model of its own, kept for the next call."""
         from convkit.model import Model
 
-        if isinstance(inputs, list | tuple) and isinstance(self, MergingLayer):
-            raise TypeError(f"{self.name}: call it on symbolic tensors, inside of a Model")
-        x = np.asarray(inputs)
-        if self._alone is None or self._alone.input_shape[1:] != x.shape[1:]:
-            tensor = Input(x.shape[1:], dtype=self.dtype)
-            self._alone = Model(tensor, self._record([tensor]))
-        return self._alone(x, training=training)
+        if self.several_inputs and not isinstance(inputs, list | tuple):
+            raise TypeError(f"{self._title}: call it on a list of arrays, got {type(inputs)}")
+        values = list(inputs) if self.several_inputs else [inputs]
+        arrays = [look(self._title, "x", value) for value in values]
+        shapes = [array.shape[1:] for array in arrays]
+        if self._alone is None or [t.shape[1:] for t in self._alone.inputs] != shapes:
+            tensors = [Input(shape, dtype=self.dtype) for shape in shapes]
+            self._alone = Model(tensors, self._record(tensors, self.several_inputs))
+        return self._alone(arrays if len(arrays) > 1 else arrays[0], training=training)
 
 
 class MergingLayer(Layer):
     """A layer of several inputs."""
+
+    several_inputs = True
 
 
 def variable_property(attribute: str) -> Callable[[Layer], Any]:

@@ -34,7 +34,7 @@ from convkit.ops.elementwise import (
     zero_pad2d,
 )
 from convkit.ops.group_norm import group_norm, layer_norm
-from convkit.ops.loss import mean_squared_error, softmax_cross_entropy
+from convkit.ops.loss import mean_squared_error, softmax_cross_entropy, total_loss
 from convkit.ops.pool import avg_pool2d, max_pool2d
 from convkit.ops.resize import adaptive_avg_pool2d, adaptive_max_pool2d, upsample2d
 from convkit.ops.softmax import log_softmax, softmax
@@ -86,6 +86,7 @@ __all__ = [
     "sqrt",
     "square",
     "subtract",
+    "total_loss",
     "update",
     "upsample2d",
     "weight_average",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from convkit import _check
 from convkit.ops.base import Op, Struct, check_rank, check_real, check_shape, emit, sized
+from convkit.ops.elementwise import affine
 from convkit.ops.softmax import SoftmaxForward
 
 if TYPE_CHECKING:
     from convkit.graph import Tensor
 
+LOSS_SUM = Struct("ck_loss_sum", "total a b", "", "weight_a weight_b")
 CROSS_ENTROPY = Struct(
     "ck_cross_entropy",
     "loss mean_loss probabilities dx x labels weights",
@@ -23,12 +25,14 @@ MEAN_SQUARED_ERROR = Struct("ck_mean_squared_error", "loss mean_loss dx x target
 
 class _Loss(Op):
     is_loss = True
+    share: float = 1.0  # the loss's factor in the total of several, if it is part of one
 
     def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
         """Return dx of the mean loss, by itself: a mean loss is where gradients start."""
         if needs != {"x"}:
             raise ValueError("gradients: labels, targets and weights must not depend on variables")
-        return {"x": self.outputs["dx"]}
+        dx = self.outputs["dx"]
+        return {"x": dx if self.share == 1 else affine(dx, self.share, 0.0)}
 
     def mean_loss(self) -> Tensor:
         """Emit the op; return its mean loss, which carries the losses of the single samples."""
@@ -37,6 +41,18 @@ class _Loss(Op):
         outputs = emit(self, **losses)
         outputs["mean_loss"].per_sample = outputs["loss"]
         return outputs["mean_loss"]
+
+
+class LossSum(Op):
+    """total = weight_a a + weight_b b of two mean losses."""
+
+    kernel = "loss_sum"
+    struct = LOSS_SUM
+    is_loss = True
+
+    def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
+        """Let the losses' own gradients start: they know their factors."""
+        return {role: self.outputs["total"] for role in sorted(needs)}
 
 
 class CrossEntropy(_Loss):
@@ -110,3 +126,30 @@ def mean_squared_error(pred: Tensor, target: Tensor, weights: Tensor | None = No
     inputs = {"x": pred, "target": target, "weights": weights}
     op = MeanSquaredError(inputs, **sized(n=pred.shape[:1], cols=pred.shape[1:]))
     return op.mean_loss()
+
+
+def total_loss(losses: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Emit the sum of mean losses times their weights, which is a mean loss again.
+
+    The losses are the direct results of loss ops. A single one of weight 1 is its own total.
+    """
+    function = "total_loss"
+    factors = [_check.number(function, "weights", weight) for weight in weights]
+    if not losses or len(losses) != len(factors):
+        raise ValueError(
+            f"{function}: there must be as many weights as losses, got {len(losses)} losses and"
+            f" weights={factors}"
+        )
+    for loss in losses:
+        if not isinstance(loss.op, _Loss):
+            raise ValueError(f"{function}: losses must be the results of losses, got {loss!r}")
+    if factors == [1.0]:
+        return losses[0]
+    for loss, factor in zip(losses, factors, strict=True):
+        loss.op.share = factor  # type: ignore[union-attr]
+    total, factor = losses[0], factors[0]
+    rest: list[tuple[Tensor | None, float]] = list(zip(losses[1:], factors[1:], strict=True))
+    for other, weight in rest or [(None, 0.0)]:
+        op = LossSum({"a": total, "b": other}, {"weight_a": factor, "weight_b": weight})
+        total, factor = emit(op, total=((1,), "float64"))["total"], 1.0
+    return total
