@@ -57,6 +57,15 @@ def pair(function: str, name: str, value: Any, low: int = 1) -> Pair:
         ) from None
 
 
+def integers(
+    function: str, name: str, value: Any, low: int = 1, high: int = MAX_SIZE
+) -> int | list[int]:
+    """Return an int as an int, or several as a list, each in [low, high]."""
+    if is_sequence(value):
+        return [integer(function, name, item, low, high) for item in value]
+    return integer(function, name, value, low, high)
+
+
 def number(function: str, name: str, value: Any) -> float:
     """Return `value` as a finite float."""
     try:

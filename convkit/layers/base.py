@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convkit import _check, initializers, runtime
+from convkit import _check, constraints, initializers, regularizers, runtime
 from convkit._arrays import look
 from convkit._config import Configurable
 from convkit.graph import Tensor, Variable
@@ -168,14 +168,51 @@ class Layer(Configurable):
     # ---- variables -----------------------------------------------------------------------------
 
     def add_weight(
-        self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True
+        self,
+        name: str,
+        shape: Sequence[int],
+        initializer: Any = None,
+        trainable: bool = True,
+        *,
+        regularizer: Any = None,
+        constraint: Any = None,
     ) -> Variable:
-        """Make a variable of this layer."""
-        value = initializers.get(initializer)(tuple(shape), runtime.random_generator())
+        """Make a variable of this layer.
+
+        What is None is read from the layer's attributes `<name>_initializer` (else
+        "glorot_uniform"), `<name>_regularizer` and `<name>_constraint`.
+        """
+        if not isinstance(name, str):
+            raise TypeError(
+                f"{type(self).__name__} {self.name!r}: add_weight takes the name first, got"
+                f" name={name!r}; write add_weight('w', shape, initializer)"
+            )
+
+        def given(value: Any, kind: str) -> Any:
+            return getattr(self, f"{name}_{kind}", None) if value is None else value
+
+        initializer = given(initializer, "initializer")
+        initializer = initializers.get("glorot_uniform" if initializer is None else initializer)
+        value = initializer(tuple(shape), runtime.random_generator())
         variable = Variable(f"{self.name}/{name}", value.astype(self.dtype), trainable)
+        variable.regularizer = regularizers.get(given(regularizer, "regularizer"))
+        variable.constraint = constraints.get(given(constraint, "constraint"))
         self._variables.append(variable)
         self._changes.append(trainable)
         return variable
+
+    def _keep_weight_options(self, activity_regularizer: Any = None, **options: Any) -> None:
+        """Keep initializers, regularizers and constraints, the latter two as objects."""
+        if activity_regularizer is not None:
+            raise ValueError(
+                f"{type(self).__name__}: activity_regularizer is not supported, got"
+                f" {activity_regularizer!r}; use kernel_regularizer"
+            )
+        self.activity_regularizer = None
+        kinds = {"regularizer": regularizers.get, "constraint": constraints.get}
+        for name, value in options.items():
+            kind = kinds.get(name.rpartition("_")[2])
+            setattr(self, name, kind(value) if kind else value)
 
     def set_trained_variables(self) -> None:
         """Tell the variables whether training changes them, by this layer's `trainable`."""
