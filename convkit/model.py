@@ -140,7 +140,7 @@ class Model(Trainer, Layer):
         results = {id(t): x for t, x in zip(self._inputs, given, strict=True)}
         for call in self._calls:
             sources = [results[id(t)] for t in call.inputs]
-            result: Any = call.layer.call(sources if call.many else sources[0], training)
+            result: Any = call.layer.emit(sources if call.many else sources[0], training)
             made = result if isinstance(result, list) else [result]
             results |= {id(t): y for t, y in zip(call.outputs, made, strict=True)}
         return results

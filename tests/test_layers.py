@@ -60,7 +60,7 @@ CLASSES = sorted(
     {
         cls.__name__
         for _, cls in inspect.getmembers(layers, inspect.isclass)
-        if issubclass(cls, Layer) and cls is not Layer
+        if issubclass(cls, Layer) and cls not in (Layer, layers.NumpyLayer)
     }
 )
 

@@ -30,6 +30,7 @@ from convkit.layers.merging import Minimum as Minimum
 from convkit.layers.merging import Multiply as Multiply
 from convkit.layers.merging import Subtract as Subtract
 from convkit.layers.normalization import BatchNormalization as BatchNormalization
+from convkit.layers.numpy_layer import NumpyLayer as NumpyLayer
 from convkit.layers.pooling import AdaptiveAveragePooling2D as AdaptiveAveragePooling2D
 from convkit.layers.pooling import AdaptiveMaxPooling2D as AdaptiveMaxPooling2D
 from convkit.layers.pooling import AveragePooling2D as AveragePooling2D
@@ -86,6 +87,7 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "NumpyLayer",
     "PReLU",
     "Permute",
     "ReLU",

@@ -6,6 +6,8 @@ graph of ops for each mode. Calling a layer on an array runs it.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from convkit import _check, constraints, initializers, regularizers, runtime
 from convkit._arrays import look
 from convkit._config import Configurable
-from convkit.graph import Tensor, Variable
+from convkit.graph import Graph, Tensor, Variable
 
 if TYPE_CHECKING:
     from convkit.model import Model
@@ -80,13 +82,26 @@ def Input(
     return SymbolicTensor((None, *sizes), dtype or "float32", name or unique_name("InputLayer"))
 
 
+def _undefined_call(self: Layer, x: Any, training: bool) -> Any:
+    raise TypeError(f"{type(self).__name__} must define call(self, x) or call(self, x, training)")
+
+
+@functools.cache
+def _takes_training(cls: Any) -> bool:
+    """Say whether a layer's call has an argument for the mode."""
+    parameters = inspect.signature(cls.call).parameters
+    return "training" in parameters or len(parameters) > 2
+
+
 class Layer(Configurable):
     """What all layers do: hold variables, record calls, and emit ops when a model replays them.
 
-    A subclass defines `build(input_shape)` (makes variables), `call(x, training)` (emits ops on
-    graph tensors and returns the result) and `compute_output_shape(input_shape)`. With
-    `several_inputs` it is called on lists, and gets lists of shapes and tensors. Where its
-    __init__ keeps its arguments as attributes of their names, get_config and saving just work.
+    A subclass defines `build(input_shape)` (makes variables by add_weight) and `call(x)` or
+    `call(x, training)`, which emits ops of `convkit.ops` on graph tensors and returns the result;
+    layers that it keeps as attributes may be called there too. `compute_output_shape(input_shape)`
+    is found by a trial call unless it is defined. With `several_inputs` it is called on lists, and
+    gets lists of shapes and tensors. Where its __init__ keeps its arguments as attributes of their
+    names, get_config and saving just work.
     """
 
     _unsaved: tuple[str, ...] = ("input_shape", "data_format")
@@ -103,8 +118,6 @@ class Layer(Configurable):
     ) -> None:
         kind = type(self).__name__
         if unknown:
-            import inspect
-
             known: set[str] = set()
             for cls in type(self).__mro__[:-1]:
                 known |= set(inspect.signature(cls).parameters)
@@ -138,13 +151,36 @@ class Layer(Configurable):
     def build(self, input_shape: Any) -> None:
         """Make variables for an input shape (None, ...)."""
 
-    def call(self, x: Any, training: bool) -> Tensor:
-        """Emit ops for graph tensors."""
-        raise TypeError(f"{type(self).__name__} must define call(x, training)")
+    # As a rule call(self, x, training); `emit` also takes call(self, x).
+    call: Callable[..., Any] = _undefined_call
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
-        """Return the shape that call gives, (None, ...)."""
-        return input_shape
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape that call gives, (None, ...); here by a trial."""
+        graph = Graph(self.dtype)
+        graph.step = graph.variable(Variable("step", np.zeros(1, np.uint64), trainable=False))
+        if isinstance(input_shape, list):
+            result = self.emit([graph.input(shape) for shape in input_shape], False)
+        else:
+            result = self.emit(graph.input(input_shape), False)
+        return [y.shape for y in result] if isinstance(result, list) else result.shape
+
+    def emit(self, x: Any, training: bool) -> Any:
+        """Emit the layer's ops: run `call` on graph tensors, given `training` if it takes it."""
+        graph = (x[0] if isinstance(x, list) else x).graph
+        before, graph.training = graph.training, training
+        try:
+            kind: Any = type(self)
+            result = self.call(x, training) if _takes_training(kind) else self.call(x)
+        finally:
+            graph.training = before
+        result = list(result) if isinstance(result, tuple) else result
+        for y in result if isinstance(result, list) else [result]:
+            if not isinstance(y, Tensor) or y.graph is not graph:
+                raise TypeError(
+                    f"{self._title}: call must return a tensor made of its argument by convkit.ops,"
+                    f" got {type(y).__name__}"
+                )
+        return result
 
     @property
     def trainable(self) -> bool:
@@ -169,15 +205,15 @@ class Layer(Configurable):
 
     def add_weight(
         self,
-        name: str,
-        shape: Sequence[int],
+        name: str = "",
+        shape: Sequence[int] = (),
         initializer: Any = None,
         trainable: bool = True,
         *,
         regularizer: Any = None,
         constraint: Any = None,
     ) -> Variable:
-        """Make a variable of this layer.
+        """Make a variable of this layer, for `build`.
 
         What is None is read from the layer's attributes `<name>_initializer` (else
         "glorot_uniform"), `<name>_regularizer` and `<name>_constraint`.
@@ -187,6 +223,8 @@ class Layer(Configurable):
                 f"{type(self).__name__} {self.name!r}: add_weight takes the name first, got"
                 f" name={name!r}; write add_weight('w', shape, initializer)"
             )
+
+        name = name or f"variable_{len(self._variables)}"
 
         def given(value: Any, kind: str) -> Any:
             return getattr(self, f"{name}_{kind}", None) if value is None else value
@@ -214,15 +252,31 @@ class Layer(Configurable):
             kind = kinds.get(name.rpartition("_")[2])
             setattr(self, name, kind(value) if kind else value)
 
+    @property
+    def sublayers(self) -> list[Layer]:
+        """The layers that this one keeps as attributes, single ones and those in lists."""
+        found: list[Layer] = []
+        for name, value in vars(self).items():
+            if name != "_alone":
+                items = value if isinstance(value, list | tuple) else [value]
+                found += [item for item in items if isinstance(item, Layer)]
+        return list(dict.fromkeys(found))
+
     def set_trained_variables(self) -> None:
         """Tell the variables whether training changes them, by this layer's `trainable`."""
         for variable, changes in zip(self._variables, self._changes, strict=True):
             variable.trainable = changes and self.trainable
+        for layer in self.sublayers:
+            layer.set_trained_variables()
+            if not self.trainable:
+                for variable in layer.variables:
+                    variable.trainable = False
 
     @property
     def variables(self) -> list[Variable]:
-        """All variables: kernel, then bias, then what training does not change."""
-        return self._variables
+        """All variables: kernel, then bias, then what training does not change, then sublayers'."""
+        inner = [v for layer in self.sublayers for v in layer.variables]
+        return list(dict.fromkeys([*self._variables, *inner]))
 
     @property
     def weights(self) -> list[NDArray[Any]]:
@@ -232,11 +286,11 @@ class Layer(Configurable):
     @property
     def trainable_variables(self) -> list[Variable]:
         """The variables that training changes."""
-        return [
-            v
-            for v, changes in zip(self._variables, self._changes, strict=True)
-            if changes and self.trainable
-        ]
+        if not self.trainable:
+            return []
+        own = [v for v, changes in zip(self._variables, self._changes, strict=True) if changes]
+        inner = [v for layer in self.sublayers for v in layer.trainable_variables]
+        return list(dict.fromkeys([*own, *inner]))
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copy all variables: kernel, then bias, then what training does not change."""
@@ -267,13 +321,20 @@ class Layer(Configurable):
             self._input_shape, self._output_shape = shape, self.compute_output_shape(shape)
             self.built = True
 
-    def __call__(self, inputs: Any, training: bool = False) -> Any:
-        """Record a call on symbolic tensors, or run the layer on arrays."""
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """Record a call on symbolic tensors, run the layer on arrays, or emit its ops in a graph.
+
+        On tensors of a graph, in another layer's `call`, training is that layer's unless given.
+        """
         many = isinstance(inputs, list | tuple)
         given = list(inputs) if many else [inputs]
+        if given and all(isinstance(t, Tensor) for t in given):
+            self.ensure_built([t.shape for t in given] if many else inputs.shape)
+            inherited = given[0].graph.training
+            return self.emit(given if many else inputs, inherited if training is None else training)
         symbols = [isinstance(t, SymbolicTensor) for t in given]
         if not any(symbols):
-            return self._run(inputs, training)
+            return self._run(inputs, bool(training))
         if not all(symbols):
             raise TypeError(
                 f"{self._title}: call it on symbolic tensors or on arrays, not on both at once"

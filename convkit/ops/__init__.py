@@ -35,6 +35,7 @@ from convkit.ops.elementwise import (
 )
 from convkit.ops.group_norm import group_norm, layer_norm
 from convkit.ops.loss import mean_squared_error, softmax_cross_entropy, total_loss
+from convkit.ops.numpy_function import numpy_function
 from convkit.ops.pool import avg_pool2d, max_pool2d
 from convkit.ops.resize import adaptive_avg_pool2d, adaptive_max_pool2d, upsample2d
 from convkit.ops.softmax import log_softmax, softmax
@@ -75,6 +76,7 @@ __all__ = [
     "minimum",
     "moving_average",
     "multiply",
+    "numpy_function",
     "penalty",
     "permute",
     "prelu",
