@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check
-from convkit.losses import Loss, check_class_numbers
+from convkit.losses import Loss
+from convkit.losses.categorical import check_class_numbers
 from convkit.ops.elementwise import SOURCE_TYPES
 
 Array = NDArray[Any]
@@ -134,7 +135,7 @@ def by_name(function: str, what: str, value: Any, names: Sequence[str], kind: st
 
 
 def labels(function: str, y: Any, loss: Loss, output: Shape, count: int) -> Array:
-    """Return labels as the loss reads them: int64 (N,), or rows of the output's shape."""
+    """Return labels as the loss reads them: int64 (N, ...), or rows of the output's shape."""
     array = source(function, "y", y)
     if array.ndim == 0 or len(array) != count:
         raise ValueError(
@@ -144,23 +145,7 @@ def labels(function: str, y: Any, loss: Loss, output: Shape, count: int) -> Arra
     classes = output[-1]
     assert classes is not None
     if loss.label_kind == "integer":
-        if array.ndim == 2 and array.shape[1] == 1:
-            array = array.reshape(-1)
-        if array.ndim != 1:
-            hint = (
-                "one-hot rows go with loss='categorical_crossentropy'"
-                if array.ndim == 2 and array.shape[1] == classes
-                else "pass one class number per sample"
-            )
-            raise ValueError(
-                f"{function}: {loss.name} needs class numbers of shape ({count},), got y of shape"
-                f" {array.shape}; {hint}"
-            )
-        if array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array)):
-            raise ValueError(f"{function}: {loss.name} needs whole class numbers, got fractions")
-        numbers = array.astype(np.int64)
-        check_class_numbers(function, numbers, classes)
-        return numbers
+        return _class_numbers(function, array, loss.name, (count, *output[1:-1]), classes)
     wanted = (count, *output[1:])
     if array.shape == wanted:
         return array
@@ -182,6 +167,26 @@ def labels(function: str, y: Any, loss: Loss, output: Shape, count: int) -> Arra
     raise ValueError(f"{function}: y must have shape {wanted}, got {array.shape}")
 
 
+def _class_numbers(function: str, array: Array, loss: str, wanted: Shape, classes: int) -> Array:
+    if array.shape == (*wanted, 1):
+        array = array.reshape(array.shape[:-1])
+    if array.shape != wanted:
+        hint = (
+            "one-hot rows go with loss='categorical_crossentropy'"
+            if array.shape == (*wanted, classes)
+            else "pass one class number per sample"
+        )
+        raise ValueError(
+            f"{function}: {loss} needs class numbers of shape {wanted}, got y of shape"
+            f" {array.shape}; {hint}"
+        )
+    if array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array)):
+        raise ValueError(f"{function}: {loss} needs whole class numbers, got fractions")
+    numbers = array.astype(np.int64)
+    check_class_numbers(function, numbers, classes)
+    return numbers
+
+
 def weights(
     function: str, sample_weight: Any, class_weight: Any, y: Array, loss: Loss
 ) -> Array | None:
@@ -195,9 +200,7 @@ def weights(
                 f" {len(y)} samples"
             )
     if class_weight is not None:
-        if loss.label_kind == "values":
-            raise ValueError(f"{function}: class_weight needs a loss on classes, not {loss.name}")
-        numbers = y if loss.label_kind == "integer" else y.argmax(axis=-1)
+        numbers = _classes_of_samples(function, y, loss)
         missing = set(np.unique(numbers).tolist()) - {int(k) for k in class_weight}
         if missing:
             raise ValueError(f"{function}: class_weight lacks the classes {sorted(missing)}")
@@ -207,3 +210,17 @@ def weights(
                 table[int(key)] = value
         result = table[numbers] if result is None else result * table[numbers]
     return result
+
+
+def _classes_of_samples(function: str, y: Array, loss: Loss) -> Array:
+    """Return the class of every sample: a number, the largest of a row, or a whole value."""
+    if loss.label_kind == "integer" and y.ndim == 1:
+        return y
+    if loss.label_kind == "probabilities" and y.ndim == 2:
+        return y.argmax(axis=-1)
+    if y.size == len(y) and np.array_equal(y, np.abs(np.trunc(y))):
+        return y.reshape(-1).astype(np.int64)
+    raise ValueError(
+        f"{function}: class_weight needs one class per sample, got {loss.name} and y of shape"
+        f" {y.shape}; pass sample_weight"
+    )

@@ -230,7 +230,8 @@ class Trainer:
             y = weights = loss = None
             if target.loss is not None:
                 integer = target.loss.label_kind == "integer"
-                y = graph.input((None,) if integer else pred.shape, "int64" if integer else "real")
+                shape = pred.shape[:-1] if integer else pred.shape
+                y = graph.input(shape, "int64" if integer else "real")
                 y.name = "y"
                 weights = graph.input((None,), name="weights") if has_weights else None
                 loss = target.loss.emit(pred, y, weights)

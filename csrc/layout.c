@@ -118,17 +118,21 @@ LAYOUT(ck_softmax);
 
 #define CURRENT ck_cross_entropy
 static const struct ck_field ck_cross_entropy_fields[] = {
-    FIELD(loss),    FIELD(mean_loss),  FIELD(probabilities), FIELD(dx),
-    FIELD(x),       FIELD(labels),     FIELD(weights),       FIELD(n),
-    FIELD(classes), FIELD(label_kind), FIELD(from_logits),   FIELD(label_smoothing)};
+    FIELD(loss),      FIELD(mean_loss), FIELD(probabilities),   FIELD(dx),
+    FIELD(x),         FIELD(labels),    FIELD(weights),         FIELD(n),
+    FIELD(positions), FIELD(classes),   FIELD(label_kind),      FIELD(from_logits),
+    FIELD(reduction), FIELD(focal),     FIELD(label_smoothing), FIELD(alpha),
+    FIELD(gamma)};
 LAYOUT(ck_cross_entropy);
 #undef CURRENT
 
-#define CURRENT ck_mean_squared_error
-static const struct ck_field ck_mean_squared_error_fields[] = {
-    FIELD(loss),   FIELD(mean_loss), FIELD(dx), FIELD(x),
-    FIELD(target), FIELD(weights),   FIELD(n),  FIELD(cols)};
-LAYOUT(ck_mean_squared_error);
+#define CURRENT ck_element_loss
+static const struct ck_field ck_element_loss_fields[] = {
+    FIELD(loss),   FIELD(mean_loss), FIELD(dx),        FIELD(x),
+    FIELD(target), FIELD(weights),   FIELD(n),         FIELD(positions),
+    FIELD(cols),   FIELD(kind),      FIELD(reduction), FIELD(label_smoothing),
+    FIELD(alpha),  FIELD(gamma)};
+LAYOUT(ck_element_loss);
 #undef CURRENT
 
 #define CURRENT ck_loss_sum
@@ -235,7 +239,7 @@ static const struct ck_layout layouts[] = {ENTRY(ck_conv2d),         ENTRY(ck_de
                                            ENTRY(ck_upsample2d),     ENTRY(ck_binary),
                                            ENTRY(ck_reduce),         ENTRY(ck_unary),
                                            ENTRY(ck_cross_entropy),  ENTRY(ck_loss_sum),
-                                           ENTRY(ck_dropout),        ENTRY(ck_mean_squared_error),
+                                           ENTRY(ck_dropout),        ENTRY(ck_element_loss),
                                            ENTRY(ck_gather),         ENTRY(ck_add),
                                            ENTRY(ck_affine),         ENTRY(ck_copy),
                                            ENTRY(ck_permute),        ENTRY(ck_fill),

@@ -519,6 +519,57 @@ def permute(x, axes):
     return np.transpose(x, (0, *axes))
 
 
+def huber(t, p, delta):
+    """Half the square up to delta, delta (|d| - delta / 2) beyond; the mean over the last axis."""
+    d = np.abs(p - t)
+    return np.where(d <= delta, 0.5 * d**2, delta * (d - 0.5 * delta)).mean(-1)
+
+
+def signs(t):
+    """Labels 0 and 1 as -1 and 1."""
+    return 2 * t - 1
+
+
+def binary_crossentropy(t, p, from_logits=False, label_smoothing=0.0, gamma=0.0, alpha=None):
+    """Mean over the last axis of -(1 - p_t)^gamma (t log p + (1 - t) log(1 - p)); with alpha, ones
+    count alpha and zeros 1 - alpha times."""
+    t = t * (1 - label_smoothing) + 0.5 * label_smoothing
+    log_p, log_rest = -softplus(-p), -softplus(p)
+    if from_logits:
+        p = np.exp(log_p)
+    else:
+        log_p, log_rest = np.log(p), np.log(1 - p)
+    right = t * p + (1 - t) * (1 - p)
+    balance = 1 if alpha is None else t * alpha + (1 - t) * (1 - alpha)
+    return -(balance * (1 - right) ** gamma * (t * log_p + (1 - t) * log_rest)).mean(-1)
+
+
+def categorical_crossentropy(t, p, from_logits=False, label_smoothing=0.0, alpha=1.0, gamma=0.0):
+    """-alpha sum over the last axis of t (1 - p)^gamma log p."""
+    t = t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    p = np.exp(log_softmax(p)) if from_logits else p / p.sum(-1, keepdims=True)
+    return -alpha * (t * (1 - p) ** gamma * np.log(p)).sum(-1)
+
+
+# The losses of rows (..., K) of targets and predictions, by Keras's names.
+LOSSES = {
+    "mean_squared_error": lambda t, p: ((p - t) ** 2).mean(-1),
+    "mean_absolute_error": lambda t, p: np.abs(p - t).mean(-1),
+    "mean_absolute_percentage_error": lambda t, p: 100 * (np.abs(p - t) / np.abs(t)).mean(-1),
+    "mean_squared_logarithmic_error": lambda t, p: ((np.log1p(p) - np.log1p(t)) ** 2).mean(-1),
+    "log_cosh": lambda t, p: np.log(np.cosh(p - t)).mean(-1),
+    "poisson": lambda t, p: (p - t * np.log(p + 1e-7)).mean(-1),
+    "hinge": lambda t, p: np.maximum(1 - signs(t) * p, 0).mean(-1),
+    "squared_hinge": lambda t, p: (np.maximum(1 - signs(t) * p, 0) ** 2).mean(-1),
+    "kl_divergence": lambda t, p: (t * np.log(t / p)).sum(-1),
+    "huber": huber,
+    "binary_crossentropy": binary_crossentropy,
+    "binary_focal_crossentropy": binary_crossentropy,
+    "categorical_crossentropy": categorical_crossentropy,
+    "categorical_focal_crossentropy": categorical_crossentropy,
+}
+
+
 def dropout(x, mask, rate):
     """x / (1 - rate) where mask is true, else 0 (Srivastava et al., 2014, scaled in training)."""
     return np.where(mask, wide(x) / (1 - rate), 0.0)

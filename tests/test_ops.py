@@ -356,7 +356,11 @@ def refused(net):
     yield r"activation: 'softmax' mixes", lambda: ops.activation(x, "softmax")
     yield r"softmax: x must have at least 2 axes", lambda: ops.softmax(net.input())
     loss = ops.softmax_cross_entropy
-    yield r"softmax_cross_entropy: logits must have 2 axes", lambda: loss(image, labels)
+    yield (
+        r"softmax_cross_entropy: logits must have at least 2 ax",
+        lambda: loss(net.input(), labels),
+    )
+    yield r"softmax_cross_entropy: labels must have shape", lambda: loss(image, labels)
     yield r"softmax_cross_entropy: labels must have shape", lambda: loss(x, image)
     yield r"softmax_cross_entropy: weights must have shape", lambda: loss(x, labels, x)
     yield r"softmax_cross_entropy: label_smoothing", lambda: loss(x, labels, label_smoothing=2)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +29,7 @@ _counts: dict[str, int] = {}
 
 def unique_name(kind: str) -> str:
     """Return "conv2d", "conv2d_1", ... as Keras numbers its layers."""
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind)
-    name = re.sub(r"(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-    name = name.replace("conv2_d", "conv2d").replace("pooling2_d", "pooling2d")
+    name = _check.snake_case(kind).replace("conv2_d", "conv2d").replace("pooling2_d", "pooling2d")
     name = name.replace("padding2_d", "padding2d").replace("re_lu", "re_lu")
     count = _counts.get(name, 0)
     _counts[name] = count + 1

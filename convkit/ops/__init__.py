@@ -34,7 +34,13 @@ from convkit.ops.elementwise import (
     zero_pad2d,
 )
 from convkit.ops.group_norm import group_norm, layer_norm
-from convkit.ops.loss import mean_squared_error, softmax_cross_entropy, total_loss
+from convkit.ops.loss import (
+    element_loss,
+    mean_loss,
+    mean_squared_error,
+    softmax_cross_entropy,
+    total_loss,
+)
 from convkit.ops.numpy_function import numpy_function
 from convkit.ops.pool import avg_pool2d, max_pool2d
 from convkit.ops.resize import adaptive_avg_pool2d, adaptive_max_pool2d, upsample2d
@@ -65,6 +71,7 @@ __all__ = [
     "dense",
     "divide",
     "dropout",
+    "element_loss",
     "exp",
     "group_norm",
     "layer_norm",
@@ -72,6 +79,7 @@ __all__ = [
     "log_softmax",
     "max_pool2d",
     "maximum",
+    "mean_loss",
     "mean_squared_error",
     "minimum",
     "moving_average",
