@@ -68,6 +68,12 @@ class Target:
     loss: losses.Loss | None
     weight: float
     metrics: list[metrics.Metric]
+    weighted_metrics: list[metrics.Metric]
+
+    @property
+    def all_metrics(self) -> list[metrics.Metric]:
+        """All metrics, those with weights last."""
+        return [*self.metrics, *self.weighted_metrics]
 
 
 class Trainer:
@@ -95,7 +101,7 @@ class Trainer:
         self.stop_training = False
         self.history: History | None = None
         self._loss_weights: Any = None
-        self._metrics_wanted: Any = None
+        self._metrics_wanted: tuple[Any, Any] = (None, None)  # without weights, with them
         self._targets: list[Target] | None = None
         self._trained: list[tuple[Any, bool]] = []
         self._fitting = False
@@ -107,22 +113,26 @@ class Trainer:
         metrics: Any = None,
         *,
         loss_weights: Any = None,
+        weighted_metrics: Any = None,
     ) -> None:
         """Choose optimizer, loss and metrics: names or instances. Structure is read anew from here.
 
         With several outputs, loss is one for all, or a list (None: not trained) or dict by output
         name; metrics likewise, with one metric or a list of them per output. The total loss is the
-        sum of the outputs' losses times their loss_weights.
+        sum of the outputs' losses times their loss_weights. Weights of samples and classes count in
+        the losses and in weighted_metrics, not in metrics.
 
         Raises ValueError for names that do not exist, with the nearest that does.
         """
         chosen = optimizers.get(optimizer)
         chosen_loss = _each(losses.get, loss)
-        _each(lambda metric: _metric(metric, "values", 2), metrics)
+        for wanted in (metrics, weighted_metrics):
+            _each(_metric, wanted)
         with self._lock:
             before = (self.optimizer, self.loss, self._loss_weights, self._metrics_wanted)
             self.optimizer, self.loss = chosen, chosen_loss
-            self._loss_weights, self._metrics_wanted = loss_weights, metrics
+            self._loss_weights = loss_weights
+            self._metrics_wanted = (metrics, weighted_metrics)
             try:
                 self._targets = self._make_targets() if self.built and loss is not None else None
             except Exception:
@@ -143,26 +153,23 @@ class Trainer:
         names = self.output_names
         chosen = _per_output("loss", self.loss, names)
         factors = _per_output("loss_weights", self._loss_weights, names)
-        wanted = [self._metrics_wanted]  # a list of metrics is one output's
-        if len(names) > 1 or isinstance(self._metrics_wanted, dict):
-            wanted = _per_output("metrics", self._metrics_wanted, names)
+        plain, weighted = (_metrics_per_output(each, names) for each in self._metrics_wanted)
         if not any(chosen):
             raise ValueError(f"compile: loss must name a loss for an output, got {self.loss!r}")
         targets = []
-        for name, loss, factor, listed, end in zip(
-            names, chosen, factors, wanted, self._outputs, strict=True
+        for name, loss, factor, *wanted, end in zip(
+            names, chosen, factors, plain, weighted, self._outputs, strict=True
         ):
             kind = loss.label_kind if loss else "values"
             weight = 1.0 if factor is None else _check.number("compile", "loss_weights", factor)
-            if listed is None:
-                listed = []
-            elif not isinstance(listed, list | tuple):
-                listed = [listed]
-            if listed and loss is None:
+            listed = [_listed(each) for each in wanted]
+            if any(listed) and loss is None:
                 raise ValueError(f"compile: metrics of output {name!r} need a loss for it")
-            made = [_metric(metric, kind, int(end.shape[-1])) for metric in listed]
-            targets.append(Target(name, loss, weight, made))
-        all_metrics = [id(metric) for target in targets for metric in target.metrics]
+            outputs = int(end.shape[-1])
+            made = [[_metric(each, kind, outputs) for each in some] for some in listed]
+            targets.append(Target(name, loss, weight, *made))
+            _number_equal_names(targets[-1].all_metrics)
+        all_metrics = [id(metric) for target in targets for metric in target.all_metrics]
         if len(set(all_metrics)) < len(all_metrics):
             raise ValueError("compile: every output needs metric objects of its own")
         return targets
@@ -285,7 +292,7 @@ class Trainer:
         assert self._targets is not None
         totals: Any = 0.0
         for target in self._targets:
-            for metric in target.metrics:
+            for metric in target.all_metrics:
                 metric.reset_state()
         begins = hooks is not None and hooks.listens("on_train_batch_begin")
         ends = hooks is not None and hooks.listens("on_train_batch_end")
@@ -300,9 +307,13 @@ class Trainer:
             for target, pred, y, weights in zip(
                 self._targets, preds, batches.y, batches.weights, strict=True
             ):
+                if y is None or not target.all_metrics:
+                    continue
+                true = y[rows]
                 for metric in target.metrics:
-                    assert y is not None
-                    metric.update_state(y[rows], pred, None if weights is None else weights[rows])
+                    metric.update_state(true, pred)
+                for metric in target.weighted_metrics:
+                    metric.update_state(true, pred, None if weights is None else weights[rows])
             if ends:
                 hooks.call("on_train_batch_end", batch, self._logs(totals / seen))
                 if self.stop_training:
@@ -316,7 +327,7 @@ class Trainer:
         names = [f"{target.name}_loss" for target in self._targets if several and target.loss]
         logs = dict(zip(["loss", *names], means.tolist(), strict=True))
         for target in self._targets:
-            for metric in target.metrics:
+            for metric in target.all_metrics:
                 logs[f"{target.name}_{metric.name}" if several else metric.name] = metric.result()
         return logs
 
@@ -491,8 +502,31 @@ def _per_output(
     return list(value)
 
 
-def _metric(value: Any, label_kind: str, outputs: int) -> metrics.Metric:
+def _metric(value: Any, label_kind: str = "values", outputs: int = 2) -> metrics.Metric:
     return metrics.get(value, label_kind, outputs)
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _metrics_per_output(wanted: Any, names: Sequence[str]) -> list[Any]:
+    """Return what is wanted of every output; of a single one a list is all its own."""
+    if len(names) > 1 or isinstance(wanted, dict):
+        return _per_output("metrics", wanted, names)
+    return [wanted]
+
+
+def _number_equal_names(found: Sequence[metrics.Metric]) -> None:
+    """Number the later ones of metrics that have one name."""
+    counts: dict[str, int] = {}
+    for metric in found:
+        number = counts.get(metric.name, 0)
+        counts[metric.name] = number + 1
+        if number:
+            metric.name = f"{metric.name}_{number}"
 
 
 def _verbosity(verbose: Any) -> int:

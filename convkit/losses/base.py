@@ -62,7 +62,7 @@ class Loss(Configurable):
                 f"{function}: a mean needs at least one sample, got y_pred of shape {pred.shape}"
             )
         values = np.asarray(self.call(true, pred), np.float64)
-        weights = _row_weights(function, sample_weight, values)
+        weights = row_weights(function, sample_weight, values)
         if weights is not None:
             values = values * weights
         if self.reduction == "none":
@@ -91,7 +91,7 @@ class Loss(Configurable):
         return axis
 
 
-def _row_weights(function: str, sample_weight: ArrayLike | None, values: Array) -> Array | None:
+def row_weights(function: str, sample_weight: ArrayLike | None, values: Array) -> Array | None:
     """Return weights that are as many as values; (N,), (N, 1) and one number per row are taken."""
     if sample_weight is None:
         return None

@@ -24,8 +24,8 @@ def _function_of(cls: type[Loss], name: str) -> Function:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
         f"Compute {cls.__name__} of every row of the last axis.\n\n"
-        "    y_true and y_pred are arrays (..., K); the result is (...). The keyword arguments are\n"
-        f"    those of {cls.__name__}.\n    "
+        "    y_true and y_pred are arrays (..., K), the result is (...). The keyword arguments\n"
+        f"    are those of {cls.__name__}.\n    "
     )
     CLASSES[function] = cls
     return function
