@@ -83,6 +83,7 @@ class Trainer:
         _lock: threading.RLock
         _inputs: list[Any]
         _outputs: list[Any]
+        layers: list[Any]
         dtype: str
         built: bool
         layers: list[Any]
@@ -444,6 +445,9 @@ class Trainer:
                     break
         finally:
             bar.on_train_end()
+        if self.optimizer is not None:
+            variables = [v for layer in self.layers for v in layer.trainable_variables]
+            self.optimizer.finalize_variable_values(variables)
         hooks.call("on_train_end", {})
         return history
 

@@ -610,6 +610,46 @@ def adamw(w, g, m=0.0, v=0.0, *, step, learning_rate=0.001, weight_decay=0.004, 
     return adam(decayed, g, m, v, step=step, learning_rate=learning_rate, **parameters)
 
 
+def rmsprop_centered(
+    w, g, mean_square=0.0, mean=0.0, *, learning_rate=0.001, rho=0.9, epsilon=1e-7
+):
+    """RMSprop without momentum whose mean square is less the mean's square: a variance."""
+    mean_square = rho * mean_square + (1 - rho) * g**2
+    mean = rho * mean + (1 - rho) * g
+    step = learning_rate * g / np.sqrt(mean_square - mean**2 + epsilon)
+    return w - step, mean_square, mean
+
+
+def amsgrad(w, g, m=0.0, v=0.0, largest=0.0, *, step, learning_rate=0.001, epsilon=1e-7):
+    """Adam that divides by the root of the largest second moment so far (Reddi et al., 2018)."""
+    _, m, v = adam(w, g, m, v, step=step)
+    largest = np.maximum(largest, v)
+    rate = learning_rate * math.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+    return w - rate * m / (np.sqrt(largest) + epsilon), m, v, largest
+
+
+def nadam(w, g, m=0.0, v=0.0, *, step, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    """Adam looking ahead by momenta mu_t = beta_1 (1 - 0.96^t / 2) (Dozat, 2015, algorithm 2)."""
+    mu = [beta_1 * (1 - 0.5 * 0.96**t) for t in range(step + 2)]
+    product = math.prod(mu[1 : step + 1])
+    m = beta_1 * m + (1 - beta_1) * g
+    v = beta_2 * v + (1 - beta_2) * g**2
+    ahead = mu[step + 1] * m / (1 - product * mu[step + 1]) + (1 - mu[step]) * g / (1 - product)
+    return w - learning_rate * ahead / (np.sqrt(v / (1 - beta_2**step)) + epsilon), m, v
+
+
+def adagrad(w, g, total=0.1, *, learning_rate=0.001, epsilon=1e-7):
+    """w -= lr g / sqrt(total + epsilon), total being the sum of all g^2 (Duchi et al., 2011)."""
+    total = total + g**2
+    return w - learning_rate * g / np.sqrt(total + epsilon), total
+
+
+def lion(w, g, m=0.0, *, learning_rate=0.001, beta_1=0.9, beta_2=0.99):
+    """w -= lr sign(beta_1 m + (1 - beta_1) g); then m as with beta_2 (Chen et al., 2023)."""
+    direction = np.sign(beta_1 * m + (1 - beta_1) * g)
+    return w - learning_rate * direction, beta_2 * m + (1 - beta_2) * g
+
+
 # ---- weights: penalties, constraints, averages ---------------------------------------------------
 
 

@@ -27,6 +27,17 @@ ARGUMENTS = {
     "ConfusionMatrix": {"num_classes": 3},
     "CosineDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "alpha": 0.25},
     "ExponentialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
+    "ConstantLearningRate": {"learning_rate": 0.5},
+    "CosineDecayRestarts": {"initial_learning_rate": 0.1, "first_decay_steps": 10},
+    "InverseTimeDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
+    "Lookahead": {"optimizer": _config.serialize(optimizers.SGD(0.5))},
+    "PolynomialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
+    "StepDecay": {"initial_learning_rate": 0.1, "step_size": 10},
+    "Triangular": {"peak": 0.1, "total_steps": 10},
+    "WarmUp": {
+        "schedule": _config.serialize(schedules.ConstantLearningRate(0.5)),
+        "warmup_steps": 3,
+    },
     "OneCycle": {"peak": 0.1, "total_steps": 10, "start": 0.25},
     "PiecewiseConstantDecay": {"boundaries": [3, 5], "values": [1.0, 0.5, 0.1]},
 }
