@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check, data, runtime
+from convkit.callbacks.base import CallbackList
 from convkit.compiler import Program, Workspace, compile
 from convkit.graph import Graph, Tensor, Variable
 from convkit.layers.base import Call, Input, Layer, SymbolicTensor, unique_name
@@ -276,6 +277,7 @@ class Model(Trainer, Layer):
         batch_size: int | None,
         symbols: Sequence[SymbolicTensor],
         training: bool = False,
+        hooks: CallbackList | None = None,
     ) -> list[Array]:
         """Run all samples through the model; return the arrays of the given symbols."""
         arrays = data.inputs(function, x, self._inputs)
@@ -287,21 +289,33 @@ class Model(Trainer, Layer):
         key = ("forward", training, tuple(id(s) for s in symbols))
         index = np.arange(count, dtype=np.int64)
         with self._lock:
-            for start in range(0, count, size):
+            for batch, start in enumerate(range(0, count, size)):
                 rows = index[start : start + size]
                 program, (given, fetch) = self._program(
                     key, len(rows), lambda: self._forward_graph(training, symbols)
                 )
+                if hooks and hooks.callbacks:
+                    hooks.call("on_predict_batch_begin", batch, {})
                 for tensor, array in zip(given, arrays, strict=True):
                     program.feed(tensor, array, rows)
                 program.run()
-                for result, tensor in zip(results, fetch, strict=True):
-                    result[start : start + len(rows)] = program.view(tensor)
+                made = [result[start : start + len(rows)] for result in results]
+                for result, tensor in zip(made, fetch, strict=True):
+                    result[...] = program.view(tensor)
                 if training:
                     self._step.value += np.uint64(1)
+                if hooks and hooks.callbacks:
+                    logs = {"outputs": made if len(made) > 1 else made[0]}
+                    hooks.call("on_predict_batch_end", batch, logs)
         return results
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Any:
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+    ) -> Any:
         """Compute the output for samples x, in batches of batch_size (None: 32).
 
         x is an array (N, ...), or a list of them (or a dict by name) for several inputs. Returns
@@ -309,7 +323,10 @@ class Model(Trainer, Layer):
         """
         size = 32 if batch_size is None else _check.integer("predict", "batch_size", batch_size)
         self._require_built("predict", x)
-        results = self._forward("predict", x, size, self._outputs)
+        hooks = CallbackList(callbacks, self, verbose=verbose)
+        hooks.call("on_predict_begin", {})
+        results = self._forward("predict", x, size, self._outputs, hooks=hooks)
+        hooks.call("on_predict_end", {})
         return results if self._several else results[0]
 
     def _run(self, inputs: Any, training: bool) -> Any:

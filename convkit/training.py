@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check, data, losses, metrics, ops, optimizers, runtime
-from convkit.callbacks import CallbackList, History, ProgressBar
+from convkit.callbacks.base import CallbackList, History, ProgressBar, logs_text
 from convkit.graph import Tensor
 
 if TYPE_CHECKING:
@@ -295,13 +295,13 @@ class Trainer:
         for target in self._targets:
             for metric in target.all_metrics:
                 metric.reset_state()
-        begins = hooks is not None and hooks.listens("on_train_batch_begin")
-        ends = hooks is not None and hooks.listens("on_train_batch_end")
+        begin, end = (f"on_{'train' if training else 'test'}_batch_{when}" for when in _WHEN)
+        begins, ends = hooks.listens(begin), hooks.listens(end)
         seen = 0
         for batch, start in enumerate(range(0, len(order), size)):
             rows = order[start : start + size]
             if begins:
-                hooks.call("on_train_batch_begin", batch, {})
+                hooks.call(begin, batch, {})
             found, preds = self._run_batch(batches, rows, training)
             totals = totals + len(rows) * np.array(found)
             seen += len(rows)
@@ -316,8 +316,8 @@ class Trainer:
                 for metric in target.weighted_metrics:
                     metric.update_state(true, pred, None if weights is None else weights[rows])
             if ends:
-                hooks.call("on_train_batch_end", batch, self._logs(totals / seen))
-                if self.stop_training:
+                hooks.call(end, batch, self._logs(totals / seen))
+                if training and self.stop_training:
                     break
         return self._logs(totals / seen)
 
@@ -414,12 +414,9 @@ class Trainer:
     ) -> History:
         history = self.history = History()
         bar = ProgressBar(_verbosity(verbose), count)
-        given = (
-            callbacks if isinstance(callbacks, list | tuple) else [callbacks] if callbacks else []
-        )
         steps = -(-count // size)
         hooks = CallbackList(
-            [*given, history, *([bar] if bar.verbose else [])],
+            [*_listed(callbacks), history, *([bar] if bar.verbose else [])],
             self,  # type: ignore[arg-type]
             epochs=epochs,
             steps=steps,
@@ -427,6 +424,7 @@ class Trainer:
         )
         generator = runtime.random_generator()
         order = np.arange(count, dtype=np.int64)
+        logs: dict[str, Any] = {}
         hooks.call("on_train_begin", {})
         try:
             for epoch in range(initial_epoch, epochs):
@@ -437,7 +435,7 @@ class Trainer:
                 if validation is not None:
                     rows = np.arange(len(validation), dtype=np.int64)
                     hooks.call("on_test_begin", {})
-                    found = self._pass(validation, rows, size, False, None)
+                    found = self._pass(validation, rows, size, False, hooks)
                     hooks.call("on_test_end", found)
                     logs |= {f"val_{name}": value for name, value in found.items()}
                 hooks.call("on_epoch_end", epoch, logs)
@@ -448,7 +446,7 @@ class Trainer:
         if self.optimizer is not None:
             variables = [v for layer in self.layers for v in layer.trainable_variables]
             self.optimizer.finalize_variable_values(variables)
-        hooks.call("on_train_end", {})
+        hooks.call("on_train_end", logs)
         return history
 
     def evaluate(
@@ -459,6 +457,7 @@ class Trainer:
         verbose: Any = "auto",
         sample_weight: Any = None,
         return_dict: bool = False,
+        callbacks: Any = None,
     ) -> Any:
         """Compute loss and metrics on samples x with labels y, as inference.
 
@@ -469,12 +468,25 @@ class Trainer:
             self._require_built("evaluate", x)
             batches = self._batches("evaluate", x, y, sample_weight)
             rows = np.arange(len(batches), dtype=np.int64)
-            logs = self._pass(batches, rows, size, False, None)
-        if _verbosity(verbose) and not self._fitting:
-            print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()))
+            steps = -(-len(batches) // size)
+            shown = _verbosity(verbose)
+            hooks = CallbackList(
+                _listed(callbacks),
+                self,  # type: ignore[arg-type]
+                steps=steps,
+                verbose=shown,
+            )
+            hooks.call("on_test_begin", {})
+            logs = self._pass(batches, rows, size, False, hooks)
+            hooks.call("on_test_end", logs)
+        if shown and not self._fitting:
+            print(logs_text(logs))
         if return_dict:
             return logs
         return list(logs.values()) if len(logs) > 1 else logs["loss"]
+
+
+_WHEN = ("begin", "end")
 
 
 def _each(get: Callable[[Any], Any], value: Any) -> Any:
