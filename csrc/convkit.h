@@ -401,6 +401,16 @@ struct ck_update {
     ptrdiff_t n_parameters;
 };
 
+/* A step of Muon for w (rows, cols): slot1 = momentum slot1 + g; of slot1, or g + momentum slot1
+ * (nesterov), `steps` of X <- a X + (b X X^T + c (X X^T)^2) X give X with singular values near 1;
+ * w = w (1 - lr decay) - lr scale X, lr = rate hyper[CK_LEARNING_RATE]. *step, if not NULL, += 1. */
+struct ck_muon {
+    void *w, *slot1, *step;
+    const void *g, *hyper;
+    ptrdiff_t rows, cols, steps, nesterov;
+    double momentum, a, b, c, scale, decay, rate;
+};
+
 /* Dependent-free FMAs (or a stream of reads and writes over x, y), for measuring the machine. */
 struct ck_probe {
     void *y;
@@ -463,6 +473,7 @@ struct ck_probe {
     K(nadam_update, ck_update)                                                                     \
     K(adagrad_update, ck_update)                                                                   \
     K(lion_update, ck_update)                                                                      \
+    K(muon_update, ck_muon)                                                                        \
     K(probe_fma, ck_probe)                                                                         \
     K(probe_stream, ck_probe)
 

@@ -224,6 +224,14 @@ static const struct ck_field ck_update_fields[] = {FIELD(step), FIELD(parameters
 LAYOUT(ck_update);
 #undef CURRENT
 
+#define CURRENT ck_muon
+static const struct ck_field ck_muon_fields[] = {
+    FIELD(w),    FIELD(slot1), FIELD(step),     FIELD(g),        FIELD(hyper), FIELD(rows),
+    FIELD(cols), FIELD(steps), FIELD(nesterov), FIELD(momentum), FIELD(a),     FIELD(b),
+    FIELD(c),    FIELD(scale), FIELD(decay),    FIELD(rate)};
+LAYOUT(ck_muon);
+#undef CURRENT
+
 #define CURRENT ck_probe
 static const struct ck_field ck_probe_fields[] = {FIELD(y), FIELD(x), FIELD(count), FIELD(repeats)};
 LAYOUT(ck_probe);
@@ -246,7 +254,7 @@ static const struct ck_layout layouts[] = {ENTRY(ck_conv2d),         ENTRY(ck_de
                                            ENTRY(ck_moving_average), ENTRY(ck_penalty),
                                            ENTRY(ck_constrain),      ENTRY(ck_weight_average),
                                            ENTRY(ck_parameter),      ENTRY(ck_update),
-                                           ENTRY(ck_probe)};
+                                           ENTRY(ck_muon),           ENTRY(ck_probe)};
 
 const struct ck_layout *ck_layout_of(const char *struct_name) {
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)

@@ -650,6 +650,27 @@ def lion(w, g, m=0.0, *, learning_rate=0.001, beta_1=0.9, beta_2=0.99):
     return w - learning_rate * direction, beta_2 * m + (1 - beta_2) * g
 
 
+def orthogonalized(g, steps=5):
+    """X <- a X + (b A + c A^2) X with A = X X^T, from g over its norm (Jordan et al., 2024)."""
+    wide_g = g if g.shape[0] <= g.shape[1] else g.T
+    x = wide_g / (np.sqrt((g**2).sum()) + 1e-7)
+    for _ in range(steps):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.775 * a + 2.0315 * a @ a) @ x
+    return x if wide_g is g else x.T
+
+
+def muon(w, g, m=0.0, *, learning_rate=0.001, weight_decay=0.004, momentum=0.95, rms_rate=0.2):
+    """Muon with Nesterov momentum for a weight (..., K), taken as a matrix."""
+    rows = g.reshape(-1, g.shape[-1])
+    m = momentum * m + g
+    x = orthogonalized((g + momentum * m).reshape(rows.shape)).reshape(w.shape)
+    scale = max(1, rows.shape[0] / rows.shape[1]) ** 0.5
+    if rms_rate is not None:
+        scale = rms_rate * max(rows.shape) ** 0.5
+    return w * (1 - learning_rate * weight_decay) - learning_rate * scale * x, m
+
+
 # ---- weights: penalties, constraints, averages ---------------------------------------------------
 
 

@@ -118,6 +118,77 @@ def test_a_model_takes_the_same_steps(name, rng):
             np.testing.assert_allclose(w, e, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(4, 7), (70, 33), (3, 3, 5, 8), (1, 1, 2, 40), (5, 1), (300, 6)])
+def test_muon_on_arrays(shape, dtype, threads, rng):
+    for options in ({}, {"rms_rate": None, "weight_decay": None}):
+        w, b = rng.standard_normal(shape).astype(dtype), rng.standard_normal(6).astype(dtype)
+        expected, bias = w.astype(float), b.astype(float)
+        optimizer = O.Muon(0.1, adam_lr_ratio=0.5, **options)
+        state, bias_state = (), ()
+        for step in range(1, 4):
+            g, gb = (rng.standard_normal(a.shape).astype(dtype) for a in (w, b))
+            optimizer.apply_gradients([(g, w), (gb, b)])
+            numbers = {"learning_rate": 0.1, **options}
+            numbers["weight_decay"] = numbers.get("weight_decay", 0.004) or 0.0
+            expected, *state = reference.muon(expected, g.astype(float), *state, **numbers)
+            bias, *bias_state = reference.adamw(
+                bias, gb.astype(float), *bias_state, step=step, learning_rate=0.05
+            )
+        tolerance = 1e-10 if dtype == np.float64 else 2e-5
+        np.testing.assert_allclose(w, expected, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(b, bias, rtol=tolerance, atol=tolerance)
+        assert optimizer.iterations.value[0] == 3
+
+
+def test_muon_brings_singular_values_near_one(rng):
+    w = np.zeros((30, 12))
+    optimizer = O.Muon(1.0, weight_decay=None, rms_rate=None)
+    optimizer.apply_gradients([(rng.standard_normal(w.shape), w)])
+    values = np.linalg.svd(w, compute_uv=False) / np.sqrt(30 / 12)
+    assert 0.6 < values.min() < values.max() < 1.3
+    assert optimizer.iterations.value[0] == 1
+
+
+def test_muon_in_a_model(rng):
+    x, y = rng.standard_normal((20, 5, 5, 2)), rng.standard_normal((20, 3))
+    found = []
+    for threads in (1, 2, 3):
+        before = convkit.get_num_threads()
+        convkit.set_num_threads(threads)
+        convkit.set_seed(2)
+        model = convkit.Sequential(
+            [
+                layers.Input((5, 5, 2), dtype="float64"),
+                layers.Conv2D(4, 3, dtype="float64"),
+                layers.Flatten(dtype="float64"),
+                layers.Dense(3, dtype="float64", name="output"),
+            ]
+        )
+        muon = O.Muon(0.02, exclude_layers=["output"], learning_rate_multipliers={"output": 0.5})
+        model.compile(muon, "mse")
+        start = model.get_weights()
+        model.fit(x, y, batch_size=20, verbose=0)
+        found.append([w.tobytes() for w in model.get_weights()])
+        convkit.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+    model.set_weights(start)
+    model.compile(O.SGD(1.0), "mse")
+    model.fit(x, y, batch_size=20, verbose=0)
+    grads = [a - b for a, b in zip(start, model.get_weights(), strict=True)]
+    w, _ = reference.muon(start[0], grads[0], learning_rate=0.02)
+    expected = [w, *(start[i] for i in (1, 2, 3))]
+    for i, rate in ((1, 0.02), (2, 0.01), (3, 0.01)):
+        expected[i], *_ = reference.adamw(start[i], grads[i], step=1, learning_rate=rate)
+    for bytes_found, e in zip(found[0], expected, strict=True):
+        np.testing.assert_allclose(np.frombuffer(bytes_found), e.ravel(), rtol=1e-7, atol=1e-9)
+    assert int(muon.iterations.value[0]) == 1
+    matrices = convkit.Sequential([layers.Input((4,)), layers.Dense(3, use_bias=False)])
+    matrices.compile("muon", "mse")
+    history = matrices.fit(x[:, 0, :2].reshape(20, 4), y, epochs=30, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert int(matrices.optimizer.iterations.value[0]) == 30
+
+
 def test_averages_of_weights(rng):
     x, y = data(rng)
     for frequency in (None, 2):
@@ -232,6 +303,8 @@ WRONG = [
     (lambda: O.SGD(0.1, ema_momentun=0.5), TypeError, "did you mean 'ema_momentum'"),
     (lambda: O.Adam(ema_momentum=2, use_ema=True), ValueError, "ema_momentum must lie in"),
     (lambda: O.Adam(ema_overwrite_frequency=0), ValueError, "ema_overwrite_frequency must be"),
+    (lambda: O.Muon(clipnorm=1.0), TypeError, "clipnorm"),
+    (lambda: O.Muon(ns_steps=0), ValueError, "ns_steps must be at least 1"),
     (lambda: O.Lion(beta_1=0), ValueError, r"beta_1 must lie in \(0, 1\]"),
     (lambda: O.Lookahead(O.SGD(use_ema=True)), ValueError, "must not average weights itself"),
     (

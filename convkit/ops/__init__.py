@@ -45,7 +45,7 @@ from convkit.ops.numpy_function import numpy_function
 from convkit.ops.pool import avg_pool2d, max_pool2d
 from convkit.ops.resize import adaptive_avg_pool2d, adaptive_max_pool2d, upsample2d
 from convkit.ops.softmax import log_softmax, softmax
-from convkit.ops.update import Parameter, moving_average, update
+from convkit.ops.update import Parameter, moving_average, muon_update, update
 from convkit.ops.weights import constrain, penalty, weight_average
 
 __all__ = [
@@ -84,6 +84,7 @@ __all__ = [
     "minimum",
     "moving_average",
     "multiply",
+    "muon_update",
     "numpy_function",
     "penalty",
     "permute",

@@ -8,6 +8,7 @@ from convkit import _lookup
 from convkit import schedules as schedules
 from convkit.optimizers.base import Optimizer
 from convkit.optimizers.lookahead import Lookahead
+from convkit.optimizers.muon import Muon
 from convkit.optimizers.rules import SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "AdamW",
     "Lion",
     "Lookahead",
+    "Muon",
     "Nadam",
     "Optimizer",
     "RMSprop",
@@ -25,8 +27,8 @@ __all__ = [
 ]
 
 NAMES: dict[str, type[Optimizer]] = {
-    **{"adagrad": Adagrad, "adam": Adam, "adamw": AdamW, "lion": Lion, "nadam": Nadam},
-    **{"rmsprop": RMSprop, "sgd": SGD},
+    **{"adagrad": Adagrad, "adam": Adam, "adamw": AdamW, "lion": Lion, "muon": Muon},
+    **{"nadam": Nadam, "rmsprop": RMSprop, "sgd": SGD},
 }
 
 

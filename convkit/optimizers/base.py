@@ -158,7 +158,7 @@ class Optimizer(Configurable):
         """Say which of the slots a parameter needs."""
         return ()
 
-    def _new_slots(self, w: Array) -> list[Array | None]:
+    def _new_slots(self, w: Array, name: str = "") -> list[Array | None]:
         """Return the slots of a weight as arrays, the average of the weight last."""
         needs = [*self.slot_count(), False, False, False][: len(SLOTS)]
         made: list[Array | None] = [self._first_slot(w) if needed else None for needed in needs]
@@ -173,7 +173,7 @@ class Optimizer(Configurable):
         if key not in self._slots:
             made = [
                 None if a is None else Variable(f"{variable.name}/{self.kind}_{i}", a, False)
-                for i, a in enumerate(self._new_slots(variable.value))
+                for i, a in enumerate(self._new_slots(variable.value, variable.name))
             ]
             self._slots[key] = (variable, made)
         return self._slots[key][1]
@@ -235,18 +235,23 @@ class Optimizer(Configurable):
             self._apply(checked, kinds.pop().itemsize)
 
     def _apply(self, pairs: list[tuple[Array, Array]], real_bytes: int) -> None:
+        self._apply_rule(self.kind, pairs, real_bytes)
+        self._average_arrays([w for _, w in pairs], real_bytes)
+
+    def _apply_rule(
+        self, kind: str, pairs: list[tuple[Array, Array]], real_bytes: int, rate: float = 1.0
+    ) -> None:
         table = np.zeros((len(pairs), _pack.slot_count("ck_parameter")), np.uint64)
         for row, (g, w) in zip(table, pairs, strict=True):
             values = {"w": w, "g": g, **dict(zip(SLOTS, self._slots_of_array(w), strict=False))}
             addresses = {name: _pack.address(array) for name, array in values.items()}
-            numbers = {"count": w.size, "decay": 1.0, "rate": 1.0}
+            numbers = {"count": w.size, "decay": 1.0, "rate": rate}
             _pack.fill(row, "ck_parameter", {**addresses, **numbers})
         _pack.call(
-            *(f"{self.kind}_update", real_bytes),
+            *(f"{kind}_update", real_bytes),
             **{"step": self.iterations.value, "hyper": self.hyper.value},
             **{"parameters": table, "n_parameters": len(pairs)},
         )
-        self._average_arrays([w for _, w in pairs], real_bytes)
 
     def _average_arrays(self, weights: Iterable[Array], real_bytes: int) -> None:
         averaging = self._averaging()
