@@ -21,8 +21,9 @@ from convkit.runtime import show_config as show_config
 
 # Loaded when first asked for, so that `import convkit` costs little.
 _MODULES = (
-    *("callbacks", "constraints", "datasets", "functional", "initializers", "layers", "losses"),
-    *("metrics", "models", "optimizers", "regularizers", "schedules", "utils", "viz"),
+    *("activations", "callbacks", "constraints", "datasets", "functional", "initializers"),
+    *("layers", "losses", "metrics", "models", "ops", "optimizers", "regularizers", "schedules"),
+    *("utils", "viz"),
 )
 _NAMES = {
     "Model": "convkit.model",
@@ -35,6 +36,7 @@ __all__ = [
     "Input",
     "Model",
     "Sequential",
+    "activations",
     "callbacks",
     "constraints",
     "datasets",
@@ -46,6 +48,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
     "regularizers",
     "schedules",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -57,6 +58,15 @@ def pair(function: str, name: str, value: Any, low: int = 1) -> Pair:
         ) from None
 
 
+def integers(
+    function: str, name: str, value: Any, low: int = 1, high: int = MAX_SIZE
+) -> int | list[int]:
+    """Return an int as an int, or several as a list, each in [low, high]."""
+    if is_sequence(value):
+        return [integer(function, name, item, low, high) for item in value]
+    return integer(function, name, value, low, high)
+
+
 def number(function: str, name: str, value: Any) -> float:
     """Return `value` as a finite float."""
     try:
@@ -68,6 +78,28 @@ def number(function: str, name: str, value: Any) -> float:
     if result != result or result in (float("inf"), float("-inf")):
         raise ValueError(f"{function}: {name} must be finite, got {name}={value!r}")
     return result
+
+
+def at_least_zero(function: str, name: str, value: Any) -> float:
+    """Return `value` as a finite float that is not negative."""
+    result = number(function, name, value)
+    if result < 0:
+        raise ValueError(f"{function}: {name} must not be negative, got {name}={value!r}")
+    return result
+
+
+def fraction(function: str, name: str, value: Any) -> float:
+    """Return `value` as a float in [0, 1]."""
+    result = number(function, name, value)
+    if not 0 <= result <= 1:
+        raise ValueError(f"{function}: {name} must lie in [0, 1], got {name}={value!r}")
+    return result
+
+
+def snake_case(name: str) -> str:
+    """Turn a class name into words: "MeanSquaredError" into "mean_squared_error"."""
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def suggestion(value: Any, known: Iterable[str]) -> str:

@@ -1,7 +1,9 @@
 """Turn a graph into a program: rewrite its ops, place its tensors, fill the C structs.
 
 A program is one array of slots that the C code reads at each run; Python changes a few pointers in
-it to feed data. All tensors of all programs of a model lie in one workspace.
+it to feed data. All tensors of all programs of a model lie in one workspace. A program is one C
+call, unless it has ops of Python functions: these run between its parts. Whatever writes state is
+in the last part, so that a step happens wholly or not at all.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self.memory: NDArray[np.uint8] = _core.aligned_empty(0)
+        self.busy = False  # a program is between its parts
         self._programs: weakref.WeakSet[Program] = weakref.WeakSet()
 
     @property
@@ -68,7 +71,7 @@ class Program:
         self._storages = assign_storages(ops, [*fetch, *block], batch)
         storages = self._storages
         self.workspace_bytes = place(storages.values(), [storages[t] for t in block])
-        self._ops = [op for op in ops if op.kernel]
+        self._ops = [op for op in ops if op.kernel or op.on_host]
         self._offsets = np.cumsum([0, *(op.slot_count for op in self._ops)])
         # One slot more, so that a program without ops has an array to point to.
         self._slots = np.zeros(self._offsets[-1] + 1, np.uint64)
@@ -82,15 +85,30 @@ class Program:
         written = [op.inputs[role].variable for op in self._ops for role in op.writes]
         self._written: list[Variable] = [v for v in dict.fromkeys(written) if v is not None]
         workspace._admit(self)
-        first_update = sum(not op.writes for op in self._ops)
-        self._core = _core.Program(
-            graph.dtype.itemsize,
-            np.array([_core.kernel_ids[op.kernel] for op in self._ops], np.int64),
-            self._offsets[:-1].astype(np.int64),
-            np.array(barriers(self._ops, storages), np.int64),
-            self._slots,
-            first_update,
-        )
+        self._parts = self._make_parts()
+
+    def _make_parts(self) -> list[_core.Program | Op]:
+        """Return what runs one after the other: C programs, and the ops in Python between them."""
+        meet = barriers(self._ops, self._storages)
+        ends = [i for i, op in enumerate(self._ops) if op.on_host] + [len(self._ops)]
+        parts: list[_core.Program | Op] = []
+        begin = 0
+        for end in ends:
+            ops = self._ops[begin:end]
+            if ops or end == len(self._ops):
+                parts.append(
+                    _core.Program(
+                        self._graph.dtype.itemsize,
+                        np.array([_core.kernel_ids[op.kernel] for op in ops], np.int64),
+                        self._offsets[begin:end].astype(np.int64),
+                        np.array(meet[begin:end], np.int64),
+                        self._slots,
+                        sum(not op.writes for op in ops),
+                    )
+                )
+            parts += self._ops[end : end + 1]
+            begin = end + 1
+        return parts
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -99,7 +117,7 @@ class Program:
 
     @property
     def kernels(self) -> tuple[str, ...]:
-        """Return the names of the kernels in the order in which they run."""
+        """Return the names of the kernels in the order in which they run; "" for Python."""
         return tuple(op.kernel for op in self._ops)
 
     def _part(self, i: int) -> NDArray[np.uint64]:
@@ -114,7 +132,8 @@ class Program:
     def _fill(self) -> None:
         """Write all structs; again when the workspace has moved."""
         for i, op in enumerate(self._ops):
-            op.fill(self._part(i), self.batch, self._address, self._graph.dtype.itemsize)
+            if op.kernel:
+                op.fill(self._part(i), self.batch, self._address, self._graph.dtype.itemsize)
 
     def feed(self, tensor: Tensor, source: NDArray[Any], index: NDArray[np.int64]) -> None:
         """Let an input take the rows source[index] at the next runs; both are kept, not copied.
@@ -168,15 +187,41 @@ class Program:
         """Run the program once; it writes state wholly or not at all.
 
         Raises RuntimeError unless all inputs were fed, KeyboardInterrupt (or what a signal handler
-        raised) when stopped before it wrote state, MemoryError.
+        raised) when stopped before it wrote state, MemoryError, and what ops in Python raise.
         """
         if len(self._sources) < len(self._inputs):
             missing = [t for t in self._inputs if t not in self._sources]
             raise RuntimeError(f"run: all inputs must be fed first, missing {missing}")
         self._checked = None  # the caller may write other rows into the same index
-        self._core.run()
+        if self._workspace.busy:
+            raise RuntimeError(
+                "run: a function of Python inside of a model must not run that model; use another"
+            )
+        self._workspace.busy = len(self._parts) > 1
+        try:
+            for part in self._parts:
+                if isinstance(part, Op):
+                    self._run_on_host(part)
+                else:
+                    part.run()
+        finally:
+            self._workspace.busy = False
         for variable in self._written:
             variable.version += 1
+
+    def _run_on_host(self, op: Op) -> None:
+        inputs = {role: self._array(tensor) for role, tensor in op.inputs.items()}
+        for array in inputs.values():
+            array.flags.writeable = False
+        op.run_on_host(inputs, {role: self._array(tensor) for role, tensor in op.outputs.items()})
+
+    def _array(self, tensor: Tensor) -> NDArray[Any]:
+        """Return a view of a tensor's memory."""
+        storage = self._storages[tensor]
+        if storage.variable is not None:
+            return storage.variable.value.reshape(tensor_shape(tensor, self.batch))
+        shape = tensor_shape(tensor, self.batch)
+        return np.ndarray(shape, tensor_dtype(tensor), self._workspace.memory, storage.offset)
 
     def view(self, tensor: Tensor) -> NDArray[Any]:
         """Return a read-only view of a fetched tensor, valid until the workspace's next run.
@@ -187,9 +232,7 @@ class Program:
             raise ValueError(f"view: tensor must be one of those fetched, got {tensor!r}")
         if tensor.variable is not None:
             return tensor.variable.view
-        dtype, shape = tensor_dtype(tensor), tensor_shape(tensor, self.batch)
-        offset = self._storages[tensor].offset
-        view: NDArray[Any] = np.ndarray(shape, dtype, self._workspace.memory, offset)
+        view = self._array(tensor)
         view.flags.writeable = False
         return view
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convkit.losses import Loss, check_class_numbers
+from convkit import _check
+from convkit.losses import Loss
+from convkit.losses.categorical import check_class_numbers
 from convkit.ops.elementwise import SOURCE_TYPES
 
 Array = NDArray[Any]
@@ -58,12 +61,12 @@ def _check_sizes(function: str, name: str, value: Any) -> None:
         )
 
 
-def samples(function: str, x: Any, shape: Shape) -> Array:
-    """Return x as samples for a model input of `shape` (None, ...).
+def samples(function: str, name: str, x: Any, shape: Shape) -> Array:
+    """Return x (called `name`) as samples for a model input of `shape` (None, ...).
 
     As in Keras, a last axis of one may be missing or too many.
     """
-    array = source(function, "x", x)
+    array = source(function, name, x)
     wanted = tuple(shape[1:])
     if array.ndim >= 1:
         if array.shape[1:] == wanted:
@@ -71,7 +74,7 @@ def samples(function: str, x: Any, shape: Shape) -> Array:
         if (*array.shape[1:], 1) == wanted or array.shape[1:] == (*wanted, 1):
             return array.reshape(len(array), *[size or 0 for size in wanted])
     raise ValueError(
-        f"{function}: expected x of shape {(None, *wanted)}, got {array.shape};"
+        f"{function}: expected {name} of shape {(None, *wanted)}, got {array.shape};"
         f" {_shape_hint(array.shape, wanted)}"
     )
 
@@ -90,8 +93,49 @@ def _shape_hint(shape: tuple[int, ...], wanted: Shape) -> str:
     return f"a sample must hold {values} values"
 
 
+def inputs(function: str, x: Any, tensors: Sequence[Any]) -> list[Array]:
+    """Return samples of every input of a model, from an array, a list, or a dict by name."""
+    names = [tensor.name for tensor in tensors]
+    if len(tensors) == 1 and not isinstance(x, dict):
+        shape = tensors[0].shape
+        # A list of one array: of one input's samples, as for several inputs.
+        listed = isinstance(x, list | tuple) and len(x) == 1
+        listed = listed and getattr(x[0], "shape", ())[1:] == shape[1:]
+        values = [x[0] if listed else x]
+    else:
+        values = by_name(function, "x", x, names, "input")
+    arrays = [
+        samples(function, "x" if len(names) == 1 else f"x[{name!r}]", value, tensor.shape)
+        for name, value, tensor in zip(names, values, tensors, strict=True)
+    ]
+    counts = [len(array) for array in arrays]
+    if len(set(counts)) > 1:
+        raise ValueError(
+            f"{function}: all inputs must have as many samples, got {counts} for {names}"
+        )
+    return arrays
+
+
+def by_name(function: str, what: str, value: Any, names: Sequence[str], kind: str) -> list[Any]:
+    """Return one value per input or output (`kind`), from a list or a dict by name."""
+    if isinstance(value, dict):
+        for name in value:
+            _check.one_of(function, f"{kind} name in {what}", name, names)
+        missing = [name for name in names if name not in value]
+        if missing:
+            raise ValueError(f"{function}: {what} lacks the {kind}s {missing}")
+        return [value[name] for name in names]
+    if not isinstance(value, list | tuple) or len(value) != len(names):
+        got = f"{len(value)}" if isinstance(value, list | tuple) else type(value).__name__
+        raise ValueError(
+            f"{function}: {what} must be a list of {len(names)}, one per {kind}"
+            f" ({', '.join(names)}), or a dict by name, got {got}"
+        )
+    return list(value)
+
+
 def labels(function: str, y: Any, loss: Loss, output: Shape, count: int) -> Array:
-    """Return labels as the loss reads them: int64 (N,), or rows of the output's shape."""
+    """Return labels as the loss reads them: int64 (N, ...), or rows of the output's shape."""
     array = source(function, "y", y)
     if array.ndim == 0 or len(array) != count:
         raise ValueError(
@@ -101,23 +145,7 @@ def labels(function: str, y: Any, loss: Loss, output: Shape, count: int) -> Arra
     classes = output[-1]
     assert classes is not None
     if loss.label_kind == "integer":
-        if array.ndim == 2 and array.shape[1] == 1:
-            array = array.reshape(-1)
-        if array.ndim != 1:
-            hint = (
-                "one-hot rows go with loss='categorical_crossentropy'"
-                if array.ndim == 2 and array.shape[1] == classes
-                else "pass one class number per sample"
-            )
-            raise ValueError(
-                f"{function}: {loss.name} needs class numbers of shape ({count},), got y of shape"
-                f" {array.shape}; {hint}"
-            )
-        if array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array)):
-            raise ValueError(f"{function}: {loss.name} needs whole class numbers, got fractions")
-        numbers = array.astype(np.int64)
-        check_class_numbers(function, numbers, classes)
-        return numbers
+        return _class_numbers(function, array, loss.name, (count, *output[1:-1]), classes)
     wanted = (count, *output[1:])
     if array.shape == wanted:
         return array
@@ -139,6 +167,26 @@ def labels(function: str, y: Any, loss: Loss, output: Shape, count: int) -> Arra
     raise ValueError(f"{function}: y must have shape {wanted}, got {array.shape}")
 
 
+def _class_numbers(function: str, array: Array, loss: str, wanted: Shape, classes: int) -> Array:
+    if array.shape == (*wanted, 1):
+        array = array.reshape(array.shape[:-1])
+    if array.shape != wanted:
+        hint = (
+            "one-hot rows go with loss='categorical_crossentropy'"
+            if array.shape == (*wanted, classes)
+            else "pass one class number per sample"
+        )
+        raise ValueError(
+            f"{function}: {loss} needs class numbers of shape {wanted}, got y of shape"
+            f" {array.shape}; {hint}"
+        )
+    if array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array)):
+        raise ValueError(f"{function}: {loss} needs whole class numbers, got fractions")
+    numbers = array.astype(np.int64)
+    check_class_numbers(function, numbers, classes)
+    return numbers
+
+
 def weights(
     function: str, sample_weight: Any, class_weight: Any, y: Array, loss: Loss
 ) -> Array | None:
@@ -152,9 +200,7 @@ def weights(
                 f" {len(y)} samples"
             )
     if class_weight is not None:
-        if loss.label_kind == "values":
-            raise ValueError(f"{function}: class_weight needs a loss on classes, not {loss.name}")
-        numbers = y if loss.label_kind == "integer" else y.argmax(axis=-1)
+        numbers = _classes_of_samples(function, y, loss)
         missing = set(np.unique(numbers).tolist()) - {int(k) for k in class_weight}
         if missing:
             raise ValueError(f"{function}: class_weight lacks the classes {sorted(missing)}")
@@ -164,3 +210,17 @@ def weights(
                 table[int(key)] = value
         result = table[numbers] if result is None else result * table[numbers]
     return result
+
+
+def _classes_of_samples(function: str, y: Array, loss: Loss) -> Array:
+    """Return the class of every sample: a number, the largest of a row, or a whole value."""
+    if loss.label_kind == "integer" and y.ndim == 1:
+        return y
+    if loss.label_kind == "probabilities" and y.ndim == 2:
+        return y.argmax(axis=-1)
+    if y.size == len(y) and np.array_equal(y, np.abs(np.trunc(y))):
+        return y.reshape(-1).astype(np.int64)
+    raise ValueError(
+        f"{function}: class_weight needs one class per sample, got {loss.name} and y of shape"
+        f" {y.shape}; pass sample_weight"
+    )

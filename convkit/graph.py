@@ -163,6 +163,7 @@ class Graph:
         self.ops: list[Op] = []
         self.gradient_block: list[Tensor] = []  # lie next to each other in memory
         self.step: Tensor | None = None  # the counter that dropout reads, set by its owner
+        self.training = False  # the mode of the layer that is emitting
         self._variables: dict[Variable, Tensor] = {}
 
     def input(self, shape: Sequence[int | None], dtype: str = "real", name: str = "") -> Tensor:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check, data, runtime
+from convkit.callbacks.base import CallbackList
 from convkit.compiler import Program, Workspace, compile
 from convkit.graph import Graph, Tensor, Variable
-from convkit.layers.base import Input, Layer, MergingLayer, SymbolicTensor, unique_name
+from convkit.layers.base import Call, Input, Layer, SymbolicTensor, unique_name
 from convkit.training import Trainer
 
 __all__ = ["Model", "Sequential"]
@@ -25,16 +26,20 @@ Array = NDArray[Any]
 MAX_PROGRAMS = 12
 
 
-class Model(Trainer):
-    """The layers between an input and an output (or several outputs).
+class Model(Trainer, Layer):
+    """The layers between inputs and outputs: symbolic tensors, one or a list each.
 
-    Model(inputs, outputs) takes symbolic tensors: inputs from `Input`, outputs from calling layers.
+    Inputs come from `Input` (or are results inside of another model, whose rest this model then
+    is), outputs from calling layers. A model is a layer too: called on a
+    symbolic tensor (or a list of them) it becomes part of another model, with shared weights.
     """
 
-    def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
-        super().__init__()
-        self.name = name or unique_name("Functional")
-        self._lock = threading.RLock()
+    several_inputs = True
+
+    def __init__(
+        self, inputs: Any, outputs: Any, name: str | None = None, trainable: bool = True
+    ) -> None:
+        self._begin(name or unique_name("Functional"), trainable)
         self._connect(inputs, outputs)
 
     if not TYPE_CHECKING:
@@ -43,44 +48,34 @@ class Model(Trainer):
             """Raise the error for an unknown attribute, with the nearest that exists."""
             raise _check.missing_attribute(f"convkit model {self.name!r}", name, dir(self))
 
+    def _begin(self, name: str, trainable: bool) -> None:
+        self.layers: list[Layer] = []
+        Trainer.__init__(self)
+        Layer.__init__(self, name=name, trainable=trainable)
+        self._lock = threading.RLock()
+
     def _connect(self, inputs: Any, outputs: Any) -> None:
         """Find the recorded calls between inputs and outputs, in order."""
-        if isinstance(inputs, list | tuple):
-            if len(inputs) != 1:
-                raise ValueError(f"Model: one input is supported, got {len(inputs)} inputs")
-            inputs = inputs[0]
         self._several = isinstance(outputs, list | tuple)
+        starts = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
         ends = list(outputs) if self._several else [outputs]
-        for name, tensor in [("inputs", inputs), *[("outputs", end) for end in ends]]:
+        named = [("inputs", t) for t in starts] + [("outputs", t) for t in ends]
+        if not starts or not ends:
+            raise ValueError("Model: inputs and outputs must not be empty")
+        for name, tensor in named:
             if not isinstance(tensor, SymbolicTensor):
                 raise TypeError(
                     f"Model: {name} must be symbolic tensors (from Input and from calling layers),"
                     f" got {type(tensor).__name__}"
                     + ("; call the layer on a tensor" if isinstance(tensor, Layer) else "")
                 )
-        self._input: SymbolicTensor = inputs
+        names = [tensor.name for tensor in starts]
+        if len(set(names)) < len(names):
+            raise ValueError(f"Model: inputs must be different and differ in name, got {names}")
+        self._calls: list[Call] = _calls_between(starts, ends)
+        self._inputs: list[SymbolicTensor] = starts
         self._outputs: list[SymbolicTensor] = ends
-        self._calls: list[SymbolicTensor] = []
-        seen: set[int] = set()
-
-        def visit(tensor: SymbolicTensor) -> None:
-            if id(tensor) in seen:
-                return
-            seen.add(id(tensor))
-            for source in tensor.inputs:
-                visit(source)
-            if tensor.layer is not None:
-                self._calls.append(tensor)
-            elif tensor is not inputs:
-                raise ValueError(
-                    f"Model: outputs depend on another input, {tensor}, than the given {inputs}"
-                )
-
-        for end in ends:
-            visit(end)
-        if id(inputs) not in seen:
-            raise ValueError("Model: outputs do not depend on inputs")
-        self.layers: list[Layer] = list(dict.fromkeys(c.layer for c in self._calls if c.layer))
+        self.layers = list(dict.fromkeys(call.layer for call in self._calls))
         kinds = {layer.dtype for layer in self.layers} or {"float32"}
         if len(kinds) > 1:
             raise ValueError(
@@ -89,19 +84,75 @@ class Model(Trainer):
             )
         self.dtype = kinds.pop()
         self._step = Variable("step", np.zeros(1, np.uint64), trainable=False)
+        self._targets = None
         self._forget_programs()
+        self.built = True
 
     def _forget_programs(self) -> None:
         self._workspace = Workspace()
         self._programs: dict[tuple[Any, ...], Any] = {}
         self._graphs: dict[tuple[Any, ...], Any] = {}
 
+    # ---- as a layer ----------------------------------------------------------------------------
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights. Setting it sets it for all layers."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for layer in self.layers:
+            layer.trainable = bool(value)
+
+    def set_trained_variables(self) -> None:
+        """Tell the variables whether training changes them, by their layers' `trainable`."""
+        for layer in self.layers:
+            layer.set_trained_variables()
+        if not self.trainable:
+            for variable in self.variables:
+                variable.trainable = False
+
+    def ensure_built(self, shape: Any) -> None:
+        """Build a Sequential that is not; the shape must be that of the inputs."""
+        if not self.built:
+            self.build(shape)
+        shapes = shape if isinstance(shape, list) else [shape]
+        wanted = [t.shape for t in self._inputs]
+        if shapes != wanted:
+            raise ValueError(
+                f"{self._title}: must be called on inputs of shapes {wanted}, got {shapes}"
+            )
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the output, or a list of them."""
+        return self.output_shape
+
+    def call(self, x: Any, training: bool) -> Any:
+        """Emit the ops of all layers for graph tensors."""
+        given = x if isinstance(x, list) else [x]
+        results = self._replay(given, training)
+        ends = [results[id(end)] for end in self._outputs]
+        return ends if self._several else ends[0]
+
+    def _replay(self, given: Sequence[Tensor], training: bool) -> dict[int, Tensor]:
+        """Emit all recorded calls; return the graph's tensor of each symbol, by its id."""
+        results = {id(t): x for t, x in zip(self._inputs, given, strict=True)}
+        for call in self._calls:
+            sources = [results[id(t)] for t in call.inputs]
+            result: Any = call.layer.emit(sources if call.many else sources[0], training)
+            made = result if isinstance(result, list) else [result]
+            results |= {id(t): y for t, y in zip(call.outputs, made, strict=True)}
+        return results
+
     # ---- shapes and weights --------------------------------------------------------------------
 
     @property
     def input_shape(self) -> Any:
-        """The shape of the input, (None, ...)."""
-        return self._input.shape
+        """The shape of the input, (None, ...), or a list of them for several."""
+        shapes = [t.shape for t in self._inputs]
+        return shapes if len(shapes) > 1 else shapes[0]
 
     @property
     def output_shape(self) -> Any:
@@ -110,9 +161,9 @@ class Model(Trainer):
         return shapes if self._several else shapes[0]
 
     @property
-    def input(self) -> SymbolicTensor:
-        """The symbolic input."""
-        return self._input
+    def input(self) -> Any:
+        """The symbolic input, or a list of several."""
+        return self._inputs if len(self._inputs) > 1 else self._inputs[0]
 
     @property
     def output(self) -> Any:
@@ -121,8 +172,8 @@ class Model(Trainer):
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
-        """The symbolic input, in a list."""
-        return [self._input]
+        """The symbolic inputs."""
+        return self._inputs
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
@@ -130,43 +181,52 @@ class Model(Trainer):
         return self._outputs
 
     @property
-    def variables(self) -> list[Variable]:
-        """All variables, layer by layer."""
-        return [variable for layer in self.layers for variable in layer.variables]
+    def output_names(self) -> list[str]:
+        """The names of the outputs: of the layers that make them, numbered where they repeat."""
+        names: list[str] = []
+        for end in self._outputs:
+            name, number = end.name, 0
+            while name in names:
+                number += 1
+                name = f"{end.name}_{number}"
+            names.append(name)
+        return names
 
     @property
-    def weights(self) -> list[Array]:
-        """Read-only views of all weights."""
-        return [variable.view for variable in self.variables]
+    def variables(self) -> list[Variable]:
+        """All variables, layer by layer; those that several layers share once."""
+        return list(dict.fromkeys(v for layer in self.layers for v in layer.variables))
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The variables that training changes."""
+        if not self.trainable:
+            return []
+        found = [v for layer in self.layers for v in layer.trainable_variables]
+        return list(dict.fromkeys(found))
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by name or by index."""
         if index is not None:
-            return self.layers[index]
+            place = _check.integer("get_layer", "index", index, 1 - 2**31)
+            if not -len(self.layers) <= place < len(self.layers):
+                raise ValueError(
+                    f"get_layer: index must be less than {len(self.layers)}, the number of layers,"
+                    f" got index={index!r}"
+                )
+            return self.layers[place]
         names = {layer.name: layer for layer in self.layers}
         return names[_check.one_of("get_layer", "name", name, names)]
 
     def get_weights(self) -> list[Array]:
         """Copy all weights, layer by layer."""
         with self._lock:
-            return [variable.value.copy() for variable in self.variables]
+            return super().get_weights()
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set all weights from arrays in get_weights' order, or none of them."""
-        variables = self.variables
-        arrays = [np.asarray(w) for w in weights]
-        shapes = [v.value.shape for v in variables]
-        if [a.shape for a in arrays] != shapes:
-            raise ValueError(
-                f"set_weights: needs arrays of shapes {shapes}, got {[a.shape for a in arrays]}"
-            )
         with self._lock:
-            for variable, array in zip(variables, arrays, strict=True):
-                variable.assign(array)
-
-    def count_params(self) -> int:
-        """Return the number of values in all weights."""
-        return sum(layer.count_params() for layer in self.layers)
+            super().set_weights(weights)
 
     def save_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Write all weights to one .safetensors file, whole or not at all."""
@@ -184,25 +244,11 @@ class Model(Trainer):
 
     # ---- programs ------------------------------------------------------------------------------
 
-    def _replay(self, graph: Graph, training: bool) -> tuple[Tensor, dict[int, Tensor]]:
-        """Emit all recorded calls; return the input and each call's result by its symbol."""
-        x = graph.input(self._input.shape, name="x")
-        results = {id(self._input): x}
-        for call in self._calls:
-            layer = call.layer
-            assert layer is not None
-            sources = [results[id(t)] for t in call.inputs]
-            given: Any = sources if isinstance(layer, MergingLayer) else sources[0]
-            results[id(call)] = layer.call(given, training)
-        return x, results
-
-    def _graph(self) -> Graph:
-        """Make an empty graph whose random ops count the optimizer's steps."""
-        for layer in self.layers:
-            layer.set_trained_variables()
+    def _graph(self, step: Variable) -> tuple[Graph, list[Tensor]]:
+        """Make a graph of the inputs, whose random ops count `step`."""
         graph = Graph(self.dtype)
-        graph.step = graph.variable(self.optimizer.iterations if self.optimizer else self._step)
-        return graph
+        graph.step = graph.variable(step)
+        return graph, [graph.input(t.shape, name=t.name) for t in self._inputs]
 
     def _program(self, mode: tuple[Any, ...], batch: int, build: Any) -> tuple[Program, Any]:
         """Return the program of a mode and batch size; `build()` gives (graph, fetch, handles)."""
@@ -219,77 +265,93 @@ class Model(Trainer):
         return program, handles
 
     def _forward_graph(self, training: bool, symbols: Sequence[SymbolicTensor]) -> Any:
-        graph = self._graph()
-        x, results = self._replay(graph, training)
+        graph, given = self._graph(self._step)
+        results = self._replay(given, training)
         fetch = [results[id(symbol)] for symbol in symbols]
-        return graph, fetch, (x, fetch)
+        return graph, fetch, (given, fetch)
 
     def _forward(
-        self, function: str, x: Any, batch_size: int, symbols: Sequence[SymbolicTensor], mode: str
+        self,
+        function: str,
+        x: Any,
+        batch_size: int | None,
+        symbols: Sequence[SymbolicTensor],
+        training: bool = False,
+        hooks: CallbackList | None = None,
     ) -> list[Array]:
         """Run all samples through the model; return the arrays of the given symbols."""
-        array = data.samples(function, x, self.input_shape)
-        count = len(array)
+        arrays = data.inputs(function, x, self._inputs)
+        count = len(arrays[0])
+        size = max(1, count) if batch_size is None else batch_size
         results = [
             np.empty((count, *[size or 0 for size in s.shape[1:]]), self.dtype) for s in symbols
         ]
-        key = (mode, tuple(id(s) for s in symbols))
+        key = ("forward", training, tuple(id(s) for s in symbols))
         index = np.arange(count, dtype=np.int64)
         with self._lock:
-            for start in range(0, count, batch_size):
-                rows = index[start : start + batch_size]
-                program, (source, fetch) = self._program(
-                    key, len(rows), lambda: self._forward_graph(mode == "training", symbols)
+            for batch, start in enumerate(range(0, count, size)):
+                rows = index[start : start + size]
+                program, (given, fetch) = self._program(
+                    key, len(rows), lambda: self._forward_graph(training, symbols)
                 )
-                program.feed(source, array, rows)
+                if hooks and hooks.callbacks:
+                    hooks.call("on_predict_batch_begin", batch, {})
+                for tensor, array in zip(given, arrays, strict=True):
+                    program.feed(tensor, array, rows)
                 program.run()
-                for result, tensor in zip(results, fetch, strict=True):
-                    result[start : start + len(rows)] = program.view(tensor)
+                made = [result[start : start + len(rows)] for result in results]
+                for result, tensor in zip(made, fetch, strict=True):
+                    result[...] = program.view(tensor)
+                if training:
+                    self._step.value += np.uint64(1)
+                if hooks and hooks.callbacks:
+                    logs = {"outputs": made if len(made) > 1 else made[0]}
+                    hooks.call("on_predict_batch_end", batch, logs)
         return results
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Any:
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+    ) -> Any:
         """Compute the output for samples x, in batches of batch_size (None: 32).
 
-        Returns an array (N, ...), or a list of them for several outputs.
+        x is an array (N, ...), or a list of them (or a dict by name) for several inputs. Returns
+        an array (N, ...), or a list of them for several outputs.
         """
         size = 32 if batch_size is None else _check.integer("predict", "batch_size", batch_size)
         self._require_built("predict", x)
-        results = self._forward("predict", x, size, self._outputs, "predict")
+        hooks = CallbackList(callbacks, self, verbose=verbose)
+        hooks.call("on_predict_begin", {})
+        results = self._forward("predict", x, size, self._outputs, hooks=hooks)
+        hooks.call("on_predict_end", {})
         return results if self._several else results[0]
 
-    def __call__(self, x: Any, training: bool = False) -> Any:
-        """Compute the output for one batch x; on a symbolic tensor, record the model's calls."""
-        if isinstance(x, SymbolicTensor):
-            return self._call_symbolic(x)
-        self._require_built("model", x)
-        mode = "training" if training else "predict"
-        size = max(1, len(np.asarray(x)))
-        results = self._forward("model", x, size, self._outputs, mode)
+    def _run(self, inputs: Any, training: bool) -> Any:
+        """Compute the output for one batch of arrays."""
+        self._require_built("model", inputs)
+        results = self._forward("model", inputs, None, self._outputs, bool(training))
         return results if self._several else results[0]
 
-    def _call_symbolic(self, x: SymbolicTensor) -> Any:
-        results = {id(self._input): x}
-        for call in self._calls:
-            sources = [results[id(t)] for t in call.inputs]
-            assert call.layer is not None
-            merging = isinstance(call.layer, MergingLayer)
-            results[id(call)] = call.layer(sources if merging else sources[0])
-        ends = [results[id(end)] for end in self._outputs]
-        return ends if self._several else ends[0]
+    def feature_maps(self, x: Any) -> dict[str, Any]:
+        """Return what every layer makes of samples x: layer name -> array (N, ...).
 
-    def feature_maps(self, x: Any) -> dict[str, Array]:
-        """Return what every layer makes of samples x: layer name -> array (N, ...)."""
+        A layer of several outputs (a model) has a list of arrays.
+        """
         self._require_built("feature_maps", x)
-        results = self._forward("feature_maps", x, 32, self._calls, "features")
-        names: dict[str, Array] = {}
-        for call, result in zip(self._calls, results, strict=True):
-            assert call.layer is not None
+        symbols = [t for call in self._calls for t in call.outputs]
+        results = iter(self._forward("feature_maps", x, 32, symbols))
+        maps: dict[str, Any] = {}
+        for call in self._calls:
             name, number = call.layer.name, 1
-            while name in names:  # a shared layer's later calls
+            while name in maps:  # a shared layer's later calls
                 number += 1
                 name = f"{call.layer.name}:{number}"
-            names[name] = result
-        return names
+            found = [next(results) for _ in call.outputs]
+            maps[name] = found if len(found) > 1 else found[0]
+        return maps
 
     def plot_feature_maps(self, x: Any, **options: Any) -> Any:
         """Draw what every layer makes of one sample, or of the first of several: a Picture.
@@ -332,16 +394,20 @@ class Model(Trainer):
 
     def summary(self, print_fn: Any = print) -> None:
         """Print a table of layers, output shapes and parameter counts."""
-        rows = [(f"{self._input.name} (InputLayer)", str(self._input.shape), "0")]
+        head = ["Layer (type)", "Output Shape", "Param #"]
+        rows = [[f"{t.name} (InputLayer)", str(t.shape), "0"] for t in self._inputs]
         for call in self._calls:
-            assert call.layer is not None
             title = f"{call.layer.name} ({type(call.layer).__name__})"
-            rows.append((title, str(call.shape), f"{call.layer.count_params():,}"))
-        head = ("Layer (type)", "Output Shape", "Param #")
-        widths = [max(len(row[i]) for row in (head, *rows)) + 2 for i in range(3)]
+            shapes = ", ".join(str(t.shape) for t in call.outputs)
+            rows.append([title, shapes, f"{call.layer.count_params():,}"])
+        if not self._is_chain():
+            head.append("Connected to")
+            sources = [*([""] * len(self._inputs)), *(_names(call.inputs) for call in self._calls)]
+            rows = [[*row, source] for row, source in zip(rows, sources, strict=True)]
+        widths = [max(len(row[i]) for row in (head, *rows)) + 2 for i in range(len(head))]
         rule = "-" * sum(widths)
         total = self.count_params()
-        trainable = sum(v.value.size for layer in self.layers for v in layer.trainable_variables)
+        trainable = sum(variable.value.size for variable in self.trainable_variables)
         size = np.dtype(self.dtype).itemsize
         lines = [f'Model: "{self.name}"', rule]
         for row in (head, *rows):
@@ -357,6 +423,50 @@ class Model(Trainer):
         lines += [f"{name} params: {n:,} ({_size_text(n * size)})" for name, n in counts]
         print_fn("\n".join(line.rstrip() for line in lines))
 
+    def _is_chain(self) -> bool:
+        before = self._inputs[0]
+        for call in self._calls:
+            if call.inputs != [before]:
+                return False
+            before = call.outputs[0]
+        return len(self._inputs) == 1
+
+
+def _names(tensors: Sequence[SymbolicTensor]) -> str:
+    return ", ".join(tensor.name for tensor in tensors)
+
+
+def _calls_between(
+    inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
+) -> list[Call]:
+    """Return the recorded calls that lead from inputs to outputs, in an order to run them in."""
+    calls: list[Call] = []
+    seen: set[int] = set()
+    # An explicit stack: chains of layers may be longer than Python's recursion goes deep.
+    stack: list[tuple[SymbolicTensor, bool]] = [(end, False) for end in reversed(outputs)]
+    starts = {id(tensor) for tensor in inputs}
+    while stack:
+        tensor, ready = stack.pop()
+        call = tensor.call
+        if id(tensor) in starts:
+            seen.add(id(tensor))
+        elif call is None:
+            raise ValueError(
+                f"Model: outputs depend on another input, {tensor}, than the given {_names(inputs)}"
+            )
+        elif id(call) in seen:
+            continue
+        elif ready:
+            seen.add(id(call))
+            calls.append(call)
+        else:
+            stack.append((tensor, True))
+            stack.extend((source, False) for source in reversed(call.inputs))
+    unused = [tensor for tensor in inputs if id(tensor) not in seen]
+    if unused:
+        raise ValueError(f"Model: outputs do not depend on inputs {_names(unused)}")
+    return calls
+
 
 def _size_text(nbytes: int) -> str:
     if not nbytes:
@@ -368,14 +478,12 @@ def _size_text(nbytes: int) -> str:
 class Sequential(Model):
     """A chain of layers. Without an Input it is built at the first data it sees."""
 
-    def __init__(self, layers: Sequence[Any] | None = None, name: str | None = None) -> None:
-        Trainer.__init__(self)
-        self.name = name or unique_name("Sequential")
-        self._lock = threading.RLock()
+    def __init__(
+        self, layers: Sequence[Any] | None = None, name: str | None = None, trainable: bool = True
+    ) -> None:
+        self._begin(name or unique_name("Sequential"), trainable)
         self._start: SymbolicTensor | None = None
-        self._chain: list[Any] = []
-        self.layers: list[Layer] = []
-        self.dtype = "float32"
+        self._chain: list[Layer] = []
         for layer in layers or []:
             self.add(layer, rebuild=False)
         self._rebuild()
@@ -386,7 +494,7 @@ class Sequential(Model):
             if self._chain or self._start is not None:
                 raise ValueError("Sequential: Input must come first")
             self._start = layer
-        elif isinstance(layer, Layer | Model):
+        elif isinstance(layer, Layer):
             if layer in self._chain:
                 raise ValueError(
                     f"Sequential: layer {layer.name!r} is in the model already; make another, or"
@@ -407,25 +515,31 @@ class Sequential(Model):
         return layer
 
     def _rebuild(self) -> None:
-        self.layers = [layer for layer in self._chain if isinstance(layer, Layer)]
+        self.built = False
+        self.layers = list(self._chain)
         if self._start is None and self._chain:
-            given = getattr(self._chain[0], "given_input_shape", None)
+            first = self._chain[0]
+            given = first.given_input_shape
+            if isinstance(first, Model) and first.built and len(first.inputs) == 1:
+                given = first.input_shape[1:]
             if given is not None:
-                self._start = Input(given, dtype=self._chain[0].dtype)
+                self._start = Input(given, dtype=first.dtype)
         if self._start is None or not self._chain:
             return
         tensor = self._start
         for layer in self._chain:
+            if isinstance(tensor, list):
+                raise ValueError(
+                    f"Sequential: only the last layer may have several outputs, {layer.name!r}"
+                    " comes after one that has"
+                )
             tensor = layer(tensor)
         self._connect(self._start, tensor)
 
-    @property
-    def built(self) -> bool:
-        """Whether the input shape is known and the weights are made."""
-        return hasattr(self, "_calls")
-
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Any) -> None:
         """Make the weights for inputs of shape (None, ...)."""
+        if not self._chain:
+            raise ValueError(f"{self._title}: the model has no layers; add some first")
         self._start = Input([size or 0 for size in input_shape[1:]], dtype=self.dtype)
         self._rebuild()
 
@@ -442,13 +556,6 @@ class Sequential(Model):
             )
         self._start = Input(shape[1:], dtype=self._chain[0].dtype)
         self._rebuild()
-
-    def __call__(self, x: Any, training: bool = False) -> Any:
-        """Compute the output for one batch x; on a symbolic tensor, record the model's calls."""
-        if isinstance(x, SymbolicTensor) and not self.built:
-            self._start = Input([size or 0 for size in x.shape[1:]], dtype=self._chain[0].dtype)
-            self._rebuild()
-        return super().__call__(x, training)
 
     def summary(self, print_fn: Any = print) -> None:
         """Print a table of layers, output shapes and parameter counts."""

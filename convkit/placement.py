@@ -173,6 +173,10 @@ def barriers(ops: Sequence[Op], storages: Mapping[Tensor, Storage]) -> list[bool
     written: list[tuple[int, int, int]] = []
     scratch = False
     for i, op in enumerate(ops):
+        if op.on_host:  # the parts of a program before and after it are runs of their own
+            result[max(i - 1, 0)] = result[i] = True
+            read, written, scratch = [], [], False
+            continue
         reads = [_region(storages[t]) for t in op.inputs.values()]
         writes = [_region(storages[t]) for t in op.outputs.values()]
         writes += [_region(storages[op.inputs[role]]) for role in op.writes]

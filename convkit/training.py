@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check, data, losses, metrics, ops, optimizers, runtime
-from convkit.callbacks import CallbackList, History, ProgressBar
+from convkit.callbacks.base import CallbackList, History, ProgressBar, logs_text
 from convkit.graph import Tensor
 
 if TYPE_CHECKING:
@@ -21,25 +22,58 @@ Array = NDArray[Any]
 
 @dataclass
 class Batches:
-    """Samples with their labels and weights, ready to be gathered from."""
+    """Samples of all inputs with labels and weights of all outputs, ready to be gathered from.
 
-    x: Array
-    y: Array
-    weights: Array | None
+    An output without a loss has neither.
+    """
+
+    x: list[Array]
+    y: list[Array | None]
+    weights: list[Array | None]
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.x[0])
+
+    def part(self, rows: slice) -> Batches:
+        """Return some of the samples."""
+        return Batches(
+            *([array[rows] for array in self.x],),
+            *(
+                [None if array is None else array[rows] for array in arrays]
+                for arrays in (self.y, self.weights)
+            ),
+        )
 
 
 @dataclass
 class Handles:
-    """The tensors of a training or evaluation graph that batches are fed to and read from."""
+    """The tensors of a training or evaluation graph that batches are fed to and read from.
 
-    x: Tensor
-    y: Tensor
-    weights: Tensor | None
-    loss: Tensor
-    pred: Tensor
+    y, weights, losses and preds are by output; losses and y are None where there is no loss.
+    """
+
+    x: list[Tensor]
+    y: list[Tensor | None]
+    weights: list[Tensor | None]
+    total: Tensor
+    losses: list[Tensor | None]
+    preds: list[Tensor]
+
+
+@dataclass
+class Target:
+    """What is trained for at one output: its loss, the loss's weight in the total, its metrics."""
+
+    name: str
+    loss: losses.Loss | None
+    weight: float
+    metrics: list[metrics.Metric]
+    weighted_metrics: list[metrics.Metric]
+
+    @property
+    def all_metrics(self) -> list[metrics.Metric]:
+        """All metrics, those with weights last."""
+        return [*self.metrics, *self.weighted_metrics]
 
 
 class Trainer:
@@ -47,43 +81,99 @@ class Trainer:
 
     if TYPE_CHECKING:
         _lock: threading.RLock
+        _inputs: list[Any]
         _outputs: list[Any]
+        layers: list[Any]
         dtype: str
-        output_shape: Any
-        input_shape: Any
+        built: bool
+        layers: list[Any]
         _graph: Any
         _replay: Any
         _program: Any
         _require_built: Any
         _forget_programs: Any
 
+        @property
+        def output_names(self) -> list[str]: ...
+
     def __init__(self) -> None:
         self.optimizer: optimizers.Optimizer | None = None
-        self.loss: losses.Loss | None = None
+        self.loss: Any = None
         self.stop_training = False
         self.history: History | None = None
-        self._metrics_wanted: list[Any] = []
-        self._metrics: list[metrics.Metric] | None = None
+        self._loss_weights: Any = None
+        self._metrics_wanted: tuple[Any, Any] = (None, None)  # without weights, with them
+        self._targets: list[Target] | None = None
+        self._trained: list[tuple[Any, bool]] = []
         self._fitting = False
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None) -> None:
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        *,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
+    ) -> None:
         """Choose optimizer, loss and metrics: names or instances. Structure is read anew from here.
+
+        With several outputs, loss is one for all, or a list (None: not trained) or dict by output
+        name; metrics likewise, with one metric or a list of them per output. The total loss is the
+        sum of the outputs' losses times their loss_weights. Weights of samples and classes count in
+        the losses and in weighted_metrics, not in metrics.
 
         Raises ValueError for names that do not exist, with the nearest that does.
         """
         chosen = optimizers.get(optimizer)
-        chosen_loss = None if loss is None else losses.get(loss)
-        if metrics is None:
-            wanted: list[Any] = []
-        else:
-            wanted = list(metrics) if isinstance(metrics, list | tuple) else [metrics]
-        kind = chosen_loss.label_kind if chosen_loss else "values"
-        for metric in wanted:
-            _metric(metric, kind, 2)
-        self.optimizer, self.loss = chosen, chosen_loss
-        self._metrics_wanted, self._metrics = wanted, None
-        if hasattr(self, "_calls"):
-            self._forget_programs()
+        chosen_loss = _each(losses.get, loss)
+        for wanted in (metrics, weighted_metrics):
+            _each(_metric, wanted)
+        with self._lock:
+            before = (self.optimizer, self.loss, self._loss_weights, self._metrics_wanted)
+            self.optimizer, self.loss = chosen, chosen_loss
+            self._loss_weights = loss_weights
+            self._metrics_wanted = (metrics, weighted_metrics)
+            try:
+                self._targets = self._make_targets() if self.built and loss is not None else None
+            except Exception:
+                self.optimizer, self.loss, self._loss_weights, self._metrics_wanted = before
+                raise
+            self._trained = [(layer, layer.trainable) for layer in self._all_layers()]
+            if self.built:
+                self._forget_programs()
+
+    def _all_layers(self) -> list[Any]:
+        """Return this model and all layers in it, also those of models inside."""
+        found: list[Any] = [self]
+        for layer in self.layers:
+            found.extend(layer._all_layers() if isinstance(layer, Trainer) else [layer])
+        return found
+
+    def _make_targets(self) -> list[Target]:
+        names = self.output_names
+        chosen = _per_output("loss", self.loss, names)
+        factors = _per_output("loss_weights", self._loss_weights, names)
+        plain, weighted = (_metrics_per_output(each, names) for each in self._metrics_wanted)
+        if not any(chosen):
+            raise ValueError(f"compile: loss must name a loss for an output, got {self.loss!r}")
+        targets = []
+        for name, loss, factor, *wanted, end in zip(
+            names, chosen, factors, plain, weighted, self._outputs, strict=True
+        ):
+            kind = loss.label_kind if loss else "values"
+            weight = 1.0 if factor is None else _check.number("compile", "loss_weights", factor)
+            listed = [_listed(each) for each in wanted]
+            if any(listed) and loss is None:
+                raise ValueError(f"compile: metrics of output {name!r} need a loss for it")
+            outputs = int(end.shape[-1])
+            made = [[_metric(each, kind, outputs) for each in some] for some in listed]
+            targets.append(Target(name, loss, weight, *made))
+            _number_equal_names(targets[-1].all_metrics)
+        all_metrics = [id(metric) for target in targets for metric in target.all_metrics]
+        if len(set(all_metrics)) < len(all_metrics):
+            raise ValueError("compile: every output needs metric objects of its own")
+        return targets
 
     # ---- data ----------------------------------------------------------------------------------
 
@@ -94,91 +184,153 @@ class Trainer:
             raise RuntimeError(f"{function}: compile the model first, with a loss")
         if y is None:
             raise ValueError(f"{function}: y must be given, got y=None")
-        if len(self._outputs) != 1:
-            raise ValueError(f"{function}: training needs a model with one output")
-        array = data.samples(function, x, self.input_shape)
-        if len(array) == 0:
+        if self._targets is None:
+            self._targets = self._make_targets()
+        arrays = data.inputs(function, x, self._inputs)
+        count = len(arrays[0])
+        if count == 0:
             raise ValueError(
-                f"{function}: x must hold at least one sample, got shape {array.shape}"
+                f"{function}: x must hold at least one sample, got shape {arrays[0].shape}"
             )
-        output = self._outputs[0].shape
-        labels = data.labels(function, y, self.loss, output, len(array))
-        weights = data.weights(function, sample_weight, class_weight, labels, self.loss)
-        if self._metrics is None:
-            kind, outputs = self.loss.label_kind, int(output[-1])
-            self._metrics = [_metric(m, kind, outputs) for m in self._metrics_wanted]
-        return Batches(array, labels, weights)
-
-    def _loss_graph(self, training: bool, weighted: bool) -> Any:
-        assert self.loss is not None and self.optimizer is not None
-        graph = self._graph()
-        x, results = self._replay(graph, training)
-        pred = results[id(self._outputs[0])]
-        if self.loss.label_kind == "integer":
-            y = graph.input((None,), "int64", "y")
+        names = [target.name for target in self._targets]
+        if len(names) == 1:
+            given, weights = [y], [sample_weight]
         else:
-            y = graph.input(pred.shape, name="y")
-        weights = graph.input((None,), name="weights") if weighted else None
-        loss = self.loss.emit(pred, y, weights)
+            given = data.by_name(function, "y", y, names, "output")
+            weights = _per_output("sample_weight", sample_weight, names, function)
+            if class_weight is not None:
+                raise ValueError(
+                    f"{function}: class_weight needs a model with one output; pass sample_weight"
+                )
+        batches = Batches(arrays, [], [])
+        for target, end, of_output, weight in zip(
+            self._targets, self._outputs, given, weights, strict=True
+        ):
+            labels = found = None
+            if target.loss is not None:
+                labels = data.labels(function, of_output, target.loss, end.shape, count)
+                found = data.weights(function, weight, class_weight, labels, target.loss)
+            batches.y.append(labels)
+            batches.weights.append(found)
+        return batches
+
+    def _loss_graph(self, training: bool, weighted: Sequence[bool]) -> Any:
+        """Build the graph of a step: all losses, penalties, and in training the update."""
+        assert self._targets is not None and self.optimizer is not None
+        now = [(layer, layer._trainable) for layer, _ in self._trained]
+        try:
+            # `trainable` is as it was at compile, whatever other models have set since.
+            for layer, trainable in self._trained:
+                layer._trainable = trainable
+            for layer in self.layers:
+                layer.set_trained_variables()
+            return self._emit_step(training, weighted)
+        finally:
+            for layer, trainable in now:
+                layer._trainable = trainable
+
+    def _emit_step(self, training: bool, weighted: Sequence[bool]) -> Any:
+        assert self._targets is not None and self.optimizer is not None
+        graph, given = self._graph(self.optimizer.iterations)
+        results = self._replay(given, training)
+        handles = Handles(given, [], [], given[0], [], [results[id(t)] for t in self._outputs])
+        for target, pred, has_weights in zip(self._targets, handles.preds, weighted, strict=True):
+            y = weights = loss = None
+            if target.loss is not None:
+                integer = target.loss.label_kind == "integer"
+                shape = pred.shape[:-1] if integer else pred.shape
+                y = graph.input(shape, "int64" if integer else "real")
+                y.name = "y"
+                weights = graph.input((None,), name="weights") if has_weights else None
+                loss = target.loss.emit(pred, y, weights)
+            handles.y.append(y)
+            handles.weights.append(weights)
+            handles.losses.append(loss)
+        pairs = [
+            (loss, target.weight)
+            for loss, target in zip(handles.losses, self._targets, strict=True)
+            if loss is not None
+        ]
+        total = ops.total_loss([loss for loss, _ in pairs], [weight for _, weight in pairs])
         for variable in graph.variables:
             penalty = variable.regularizer
             if penalty is not None and variable.trainable:
-                loss = ops.penalty(loss, graph.variable(variable), penalty.l1, penalty.l2)
+                total = ops.penalty(total, graph.variable(variable), penalty.l1, penalty.l2)
         if training:
-            self.optimizer.emit(graph, graph.gradients(loss))
-        return graph, [loss, pred], Handles(x, y, weights, loss, pred)
+            self.optimizer.emit(graph, graph.gradients(total))
+        handles.total = total
+        several = [loss for loss, _ in pairs] if len(self._targets) > 1 else []
+        return graph, list(dict.fromkeys([total, *several, *handles.preds])), handles
 
     def _run_batch(
         self, batches: Batches, rows: NDArray[np.int64], training: bool
-    ) -> tuple[float, Array]:
-        """Run one batch; return its mean loss and the predictions (a view)."""
-        weighted = batches.weights is not None
+    ) -> tuple[list[float], list[Array]]:
+        """Run one batch; return the total and the outputs' losses, and the predictions (views)."""
+        weighted = tuple(weights is not None for weights in batches.weights)
         mode = ("train" if training else "evaluate", weighted)
         program, handles = self._program(
             mode, len(rows), lambda: self._loss_graph(training, weighted)
         )
-        program.feed(handles.x, batches.x, rows)
-        program.feed(handles.y, batches.y, rows)
-        if weighted:
-            program.feed(handles.weights, batches.weights, rows)
+        for tensors, arrays in (
+            *((handles.x, batches.x), (handles.y, batches.y)),
+            (handles.weights, batches.weights),
+        ):
+            for tensor, array in zip(tensors, arrays, strict=True):
+                if tensor is not None:
+                    program.feed(tensor, array, rows)
         if training:
             assert self.optimizer is not None
             self.optimizer.before_step()
         program.run()
-        return float(program.view(handles.loss)[0]), program.view(handles.pred)
+        several = handles.losses if len(handles.losses) > 1 else []
+        found = [float(program.view(t)[0]) for t in (handles.total, *several) if t is not None]
+        return found, [program.view(pred) for pred in handles.preds]
 
     def _pass(
         self, batches: Batches, order: NDArray[np.int64], size: int, training: bool, hooks: Any
     ) -> dict[str, float]:
-        """Run all batches in an order; return loss and metrics."""
-        assert self._metrics is not None
-        total = 0.0
-        for metric in self._metrics:
-            metric.reset_state()
-        begins = hooks is not None and hooks.listens("on_train_batch_begin")
-        ends = hooks is not None and hooks.listens("on_train_batch_end")
+        """Run all batches in an order; return losses and metrics."""
+        assert self._targets is not None
+        totals: Any = 0.0
+        for target in self._targets:
+            for metric in target.all_metrics:
+                metric.reset_state()
+        begin, end = (f"on_{'train' if training else 'test'}_batch_{when}" for when in _WHEN)
+        begins, ends = hooks.listens(begin), hooks.listens(end)
         seen = 0
         for batch, start in enumerate(range(0, len(order), size)):
             rows = order[start : start + size]
             if begins:
-                hooks.call("on_train_batch_begin", batch, {})
-            loss, pred = self._run_batch(batches, rows, training)
-            total += loss * len(rows)
+                hooks.call(begin, batch, {})
+            found, preds = self._run_batch(batches, rows, training)
+            totals = totals + len(rows) * np.array(found)
             seen += len(rows)
-            if self._metrics:
-                y = batches.y[rows]
-                weights = None if batches.weights is None else batches.weights[rows]
-                for metric in self._metrics:
-                    metric.update_state(y, pred, weights)
+            for target, pred, y, weights in zip(
+                self._targets, preds, batches.y, batches.weights, strict=True
+            ):
+                if y is None or not target.all_metrics:
+                    continue
+                true = y[rows]
+                for metric in target.metrics:
+                    metric.update_state(true, pred)
+                for metric in target.weighted_metrics:
+                    metric.update_state(true, pred, None if weights is None else weights[rows])
             if ends:
-                hooks.call("on_train_batch_end", batch, self._logs(total / seen))
-                if self.stop_training:
+                hooks.call(end, batch, self._logs(totals / seen))
+                if training and self.stop_training:
                     break
-        return self._logs(total / seen)
+        return self._logs(totals / seen)
 
-    def _logs(self, loss: float) -> dict[str, float]:
-        assert self._metrics is not None
-        return {"loss": loss} | {metric.name: metric.result() for metric in self._metrics}
+    def _logs(self, means: Array) -> dict[str, float]:
+        """Name the total loss, the outputs' losses and the metrics, as Keras does."""
+        assert self._targets is not None
+        several = len(self._targets) > 1
+        names = [f"{target.name}_loss" for target in self._targets if several and target.loss]
+        logs = dict(zip(["loss", *names], means.tolist(), strict=True))
+        for target in self._targets:
+            for metric in target.all_metrics:
+                logs[f"{target.name}_{metric.name}" if several else metric.name] = metric.result()
+        return logs
 
     # ---- public --------------------------------------------------------------------------------
 
@@ -231,12 +383,7 @@ class Trainer:
                         f"fit: validation_split={validation_split!r} of {count} samples leaves no"
                         " samples for one of both sides"
                     )
-                cut = slice(kept, None)
-                validation = Batches(
-                    *(batches.x[cut], batches.y[cut]),
-                    None if batches.weights is None else batches.weights[cut],
-                )
-                count = kept
+                validation, count = batches.part(slice(kept, None)), kept
             self._fitting, self.stop_training = True, False
             try:
                 return self._fit(
@@ -267,12 +414,9 @@ class Trainer:
     ) -> History:
         history = self.history = History()
         bar = ProgressBar(_verbosity(verbose), count)
-        given = (
-            callbacks if isinstance(callbacks, list | tuple) else [callbacks] if callbacks else []
-        )
         steps = -(-count // size)
         hooks = CallbackList(
-            [*given, history, *([bar] if bar.verbose else [])],
+            [*_listed(callbacks), history, *([bar] if bar.verbose else [])],
             self,  # type: ignore[arg-type]
             epochs=epochs,
             steps=steps,
@@ -280,6 +424,7 @@ class Trainer:
         )
         generator = runtime.random_generator()
         order = np.arange(count, dtype=np.int64)
+        logs: dict[str, Any] = {}
         hooks.call("on_train_begin", {})
         try:
             for epoch in range(initial_epoch, epochs):
@@ -290,7 +435,7 @@ class Trainer:
                 if validation is not None:
                     rows = np.arange(len(validation), dtype=np.int64)
                     hooks.call("on_test_begin", {})
-                    found = self._pass(validation, rows, size, False, None)
+                    found = self._pass(validation, rows, size, False, hooks)
                     hooks.call("on_test_end", found)
                     logs |= {f"val_{name}": value for name, value in found.items()}
                 hooks.call("on_epoch_end", epoch, logs)
@@ -298,7 +443,10 @@ class Trainer:
                     break
         finally:
             bar.on_train_end()
-        hooks.call("on_train_end", {})
+        if self.optimizer is not None:
+            variables = [v for layer in self.layers for v in layer.trainable_variables]
+            self.optimizer.finalize_variable_values(variables)
+        hooks.call("on_train_end", logs)
         return history
 
     def evaluate(
@@ -309,6 +457,7 @@ class Trainer:
         verbose: Any = "auto",
         sample_weight: Any = None,
         return_dict: bool = False,
+        callbacks: Any = None,
     ) -> Any:
         """Compute loss and metrics on samples x with labels y, as inference.
 
@@ -319,16 +468,81 @@ class Trainer:
             self._require_built("evaluate", x)
             batches = self._batches("evaluate", x, y, sample_weight)
             rows = np.arange(len(batches), dtype=np.int64)
-            logs = self._pass(batches, rows, size, False, None)
-        if _verbosity(verbose) and not self._fitting:
-            print(" - ".join(f"{name}: {value:.4f}" for name, value in logs.items()))
+            steps = -(-len(batches) // size)
+            shown = _verbosity(verbose)
+            hooks = CallbackList(
+                _listed(callbacks),
+                self,  # type: ignore[arg-type]
+                steps=steps,
+                verbose=shown,
+            )
+            hooks.call("on_test_begin", {})
+            logs = self._pass(batches, rows, size, False, hooks)
+            hooks.call("on_test_end", logs)
+        if shown and not self._fitting:
+            print(logs_text(logs))
         if return_dict:
             return logs
         return list(logs.values()) if len(logs) > 1 else logs["loss"]
 
 
-def _metric(value: Any, label_kind: str, outputs: int) -> metrics.Metric:
+_WHEN = ("begin", "end")
+
+
+def _each(get: Callable[[Any], Any], value: Any) -> Any:
+    """Resolve a name or instance, or all of those in lists and dicts; None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, list | tuple):
+        return [_each(get, item) for item in value]
+    if isinstance(value, dict):
+        return {key: _each(get, item) for key, item in value.items()}
+    return get(value)
+
+
+def _per_output(
+    what: str, value: Any, names: Sequence[str], function: str = "compile"
+) -> list[Any]:
+    """Return one value per output, from one for all, a list, or a dict by name."""
+    if isinstance(value, dict):
+        for name in value:
+            _check.one_of(function, f"output name in {what}", name, names)
+        return [value.get(name) for name in names]
+    if value is None or not isinstance(value, list | tuple):
+        return [value] * len(names)
+    if len(value) != len(names):
+        raise ValueError(
+            f"{function}: {what} must have one entry per output ({', '.join(names)}), or be a dict"
+            f" by name, got {len(value)} entries"
+        )
+    return list(value)
+
+
+def _metric(value: Any, label_kind: str = "values", outputs: int = 2) -> metrics.Metric:
     return metrics.get(value, label_kind, outputs)
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _metrics_per_output(wanted: Any, names: Sequence[str]) -> list[Any]:
+    """Return what is wanted of every output; of a single one a list is all its own."""
+    if len(names) > 1 or isinstance(wanted, dict):
+        return _per_output("metrics", wanted, names)
+    return [wanted]
+
+
+def _number_equal_names(found: Sequence[metrics.Metric]) -> None:
+    """Number the later ones of metrics that have one name."""
+    counts: dict[str, int] = {}
+    for metric in found:
+        number = counts.get(metric.name, 0)
+        counts[metric.name] = number + 1
+        if number:
+            metric.name = f"{metric.name}_{number}"
 
 
 def _verbosity(verbose: Any) -> int:

@@ -162,23 +162,60 @@ struct ck_softmax {
     ptrdiff_t rows, cols;
 };
 
-/* Per-sample loss (n) of x against labels: int64 (n) when label_kind is 0, else probabilities
- * (n, classes) of the float type. mean_loss = sum(weights * loss) / n (double);
- * dx = d mean_loss / dx. probabilities (n, classes), loss, dx, weights may be NULL.
- * from_logits: x are logits; otherwise probabilities, normalized and clipped to
- * [1e-7, 1 - 1e-7]. */
+/* How the losses of samples become one number, the total: */
+enum ck_reduction {
+    CK_SUM_OVER_BATCH_SIZE,     /* sum(weights * loss) / n */
+    CK_SUM,                     /* sum(weights * loss), every position of a sample counting whole */
+    CK_MEAN_WITH_SAMPLE_WEIGHT, /* sum(weights * loss) / sum(weights) */
+};
+
+/* Per-sample loss (n), the mean over positions (pixels), of x (n, positions, classes) against
+ * labels: int64 (n, positions) when label_kind is 0, else probabilities like x of the float type.
+ * mean_loss is the total (double), dx its gradient; weights (n) are per sample. probabilities (like
+ * x), loss, dx, weights may be NULL.
+ * from_logits: x are logits; otherwise probabilities, normalized and clipped to [1e-7, 1 - 1e-7].
+ * focal: every term counts alpha (1 - p)^gamma times. */
 struct ck_cross_entropy {
     void *loss, *mean_loss, *probabilities, *dx;
     const void *x, *labels, *weights;
-    ptrdiff_t n, classes, label_kind, from_logits;
-    double label_smoothing;
+    ptrdiff_t n, positions, classes, label_kind, from_logits, reduction, focal;
+    double label_smoothing, alpha, gamma;
 };
 
-/* Per-sample mean over cols of (x - target)^2; mean_loss and dx as in ck_cross_entropy. */
-struct ck_mean_squared_error {
+/* Losses of single elements, added up over the last axis (and divided by its size, but for KL
+ * divergence), averaged over positions. */
+enum ck_element_loss_kind {
+    CK_ABSOLUTE_ERROR,
+    CK_ABSOLUTE_PERCENTAGE_ERROR,
+    CK_BINARY_CROSS_ENTROPY,        /* x: probabilities, clipped to [1e-7, 1 - 1e-7] */
+    CK_BINARY_CROSS_ENTROPY_LOGITS, /* x: logits */
+    CK_BINARY_FOCAL,                /* gamma; alpha, or a negative one for no balancing */
+    CK_BINARY_FOCAL_LOGITS,
+    CK_HINGE,
+    CK_HUBER, /* alpha: delta */
+    CK_KL_DIVERGENCE,
+    CK_LOG_COSH,
+    CK_POISSON,
+    CK_SQUARED_ERROR,
+    CK_SQUARED_HINGE,
+    CK_SQUARED_LOGARITHMIC_ERROR,
+    CK_VALUE /* x itself; no target */
+};
+
+/* Loss of x (n, positions, cols) against a target like it; loss, mean_loss, dx as above. Label
+ * smoothing moves targets towards 1/2. */
+struct ck_element_loss {
     void *loss, *mean_loss, *dx;
     const void *x, *target, *weights;
-    ptrdiff_t n, cols;
+    ptrdiff_t n, positions, cols, kind, reduction;
+    double label_smoothing, alpha, gamma;
+};
+
+/* total = weight_a *a + weight_b *b, all double; b may be NULL. */
+struct ck_loss_sum {
+    void *total;
+    const void *a, *b;
+    double weight_a, weight_b;
 };
 
 /* y[i] = x[i] / (1 - rate) where the generator keeps element i, else 0. The mask is a function of
@@ -364,6 +401,16 @@ struct ck_update {
     ptrdiff_t n_parameters;
 };
 
+/* A step of Muon for w (rows, cols): slot1 = momentum slot1 + g; of slot1, or g + momentum slot1
+ * (nesterov), `steps` of X <- a X + (b X X^T + c (X X^T)^2) X give X with singular values near 1;
+ * w = w (1 - lr decay) - lr scale X, lr = rate hyper[CK_LEARNING_RATE]. *step, if not NULL, += 1. */
+struct ck_muon {
+    void *w, *slot1, *step;
+    const void *g, *hyper;
+    ptrdiff_t rows, cols, steps, nesterov;
+    double momentum, a, b, c, scale, decay, rate;
+};
+
 /* Dependent-free FMAs (or a stream of reads and writes over x, y), for measuring the machine. */
 struct ck_probe {
     void *y;
@@ -402,7 +449,8 @@ struct ck_probe {
     K(log_softmax_forward, ck_softmax)                                                             \
     K(log_softmax_backward, ck_softmax)                                                            \
     K(cross_entropy, ck_cross_entropy)                                                             \
-    K(mean_squared_error, ck_mean_squared_error)                                                   \
+    K(element_loss, ck_element_loss)                                                               \
+    K(loss_sum, ck_loss_sum)                                                                       \
     K(dropout, ck_dropout)                                                                         \
     K(gather, ck_gather)                                                                           \
     K(add, ck_add)                                                                                 \
@@ -425,6 +473,7 @@ struct ck_probe {
     K(nadam_update, ck_update)                                                                     \
     K(adagrad_update, ck_update)                                                                   \
     K(lion_update, ck_update)                                                                      \
+    K(muon_update, ck_muon)                                                                        \
     K(probe_fma, ck_probe)                                                                         \
     K(probe_stream, ck_probe)
 

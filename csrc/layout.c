@@ -118,17 +118,27 @@ LAYOUT(ck_softmax);
 
 #define CURRENT ck_cross_entropy
 static const struct ck_field ck_cross_entropy_fields[] = {
-    FIELD(loss),    FIELD(mean_loss),  FIELD(probabilities), FIELD(dx),
-    FIELD(x),       FIELD(labels),     FIELD(weights),       FIELD(n),
-    FIELD(classes), FIELD(label_kind), FIELD(from_logits),   FIELD(label_smoothing)};
+    FIELD(loss),      FIELD(mean_loss), FIELD(probabilities),   FIELD(dx),
+    FIELD(x),         FIELD(labels),    FIELD(weights),         FIELD(n),
+    FIELD(positions), FIELD(classes),   FIELD(label_kind),      FIELD(from_logits),
+    FIELD(reduction), FIELD(focal),     FIELD(label_smoothing), FIELD(alpha),
+    FIELD(gamma)};
 LAYOUT(ck_cross_entropy);
 #undef CURRENT
 
-#define CURRENT ck_mean_squared_error
-static const struct ck_field ck_mean_squared_error_fields[] = {
-    FIELD(loss),   FIELD(mean_loss), FIELD(dx), FIELD(x),
-    FIELD(target), FIELD(weights),   FIELD(n),  FIELD(cols)};
-LAYOUT(ck_mean_squared_error);
+#define CURRENT ck_element_loss
+static const struct ck_field ck_element_loss_fields[] = {
+    FIELD(loss),   FIELD(mean_loss), FIELD(dx),        FIELD(x),
+    FIELD(target), FIELD(weights),   FIELD(n),         FIELD(positions),
+    FIELD(cols),   FIELD(kind),      FIELD(reduction), FIELD(label_smoothing),
+    FIELD(alpha),  FIELD(gamma)};
+LAYOUT(ck_element_loss);
+#undef CURRENT
+
+#define CURRENT ck_loss_sum
+static const struct ck_field ck_loss_sum_fields[] = {FIELD(total), FIELD(a), FIELD(b),
+                                                     FIELD(weight_a), FIELD(weight_b)};
+LAYOUT(ck_loss_sum);
 #undef CURRENT
 
 #define CURRENT ck_dropout
@@ -214,6 +224,14 @@ static const struct ck_field ck_update_fields[] = {FIELD(step), FIELD(parameters
 LAYOUT(ck_update);
 #undef CURRENT
 
+#define CURRENT ck_muon
+static const struct ck_field ck_muon_fields[] = {
+    FIELD(w),    FIELD(slot1), FIELD(step),     FIELD(g),        FIELD(hyper), FIELD(rows),
+    FIELD(cols), FIELD(steps), FIELD(nesterov), FIELD(momentum), FIELD(a),     FIELD(b),
+    FIELD(c),    FIELD(scale), FIELD(decay),    FIELD(rate)};
+LAYOUT(ck_muon);
+#undef CURRENT
+
 #define CURRENT ck_probe
 static const struct ck_field ck_probe_fields[] = {FIELD(y), FIELD(x), FIELD(count), FIELD(repeats)};
 LAYOUT(ck_probe);
@@ -222,34 +240,21 @@ LAYOUT(ck_probe);
 #define ENTRY(name)                                                                                \
     {#name, sizeof(struct name), name##_fields, sizeof name##_fields / sizeof *name##_fields}
 
-static const struct ck_layout layouts[] = {ENTRY(ck_conv2d),
-                                           ENTRY(ck_dense),
-                                           ENTRY(ck_pool2d),
-                                           ENTRY(ck_batch_norm),
-                                           ENTRY(ck_activation),
-                                           ENTRY(ck_softmax),
-                                           ENTRY(ck_group_norm),
-                                           ENTRY(ck_adaptive_pool2d),
-                                           ENTRY(ck_upsample2d),
-                                           ENTRY(ck_binary),
-                                           ENTRY(ck_reduce),
-                                           ENTRY(ck_unary),
-                                           ENTRY(ck_cross_entropy),
-                                           ENTRY(ck_dropout),
-                                           ENTRY(ck_mean_squared_error),
-                                           ENTRY(ck_gather),
-                                           ENTRY(ck_add),
-                                           ENTRY(ck_affine),
-                                           ENTRY(ck_copy),
-                                           ENTRY(ck_permute),
-                                           ENTRY(ck_fill),
-                                           ENTRY(ck_moving_average),
-                                           ENTRY(ck_penalty),
-                                           ENTRY(ck_constrain),
-                                           ENTRY(ck_weight_average),
-                                           ENTRY(ck_parameter),
-                                           ENTRY(ck_update),
-                                           ENTRY(ck_probe)};
+static const struct ck_layout layouts[] = {ENTRY(ck_conv2d),         ENTRY(ck_dense),
+                                           ENTRY(ck_pool2d),         ENTRY(ck_batch_norm),
+                                           ENTRY(ck_activation),     ENTRY(ck_softmax),
+                                           ENTRY(ck_group_norm),     ENTRY(ck_adaptive_pool2d),
+                                           ENTRY(ck_upsample2d),     ENTRY(ck_binary),
+                                           ENTRY(ck_reduce),         ENTRY(ck_unary),
+                                           ENTRY(ck_cross_entropy),  ENTRY(ck_loss_sum),
+                                           ENTRY(ck_dropout),        ENTRY(ck_element_loss),
+                                           ENTRY(ck_gather),         ENTRY(ck_add),
+                                           ENTRY(ck_affine),         ENTRY(ck_copy),
+                                           ENTRY(ck_permute),        ENTRY(ck_fill),
+                                           ENTRY(ck_moving_average), ENTRY(ck_penalty),
+                                           ENTRY(ck_constrain),      ENTRY(ck_weight_average),
+                                           ENTRY(ck_parameter),      ENTRY(ck_update),
+                                           ENTRY(ck_muon),           ENTRY(ck_probe)};
 
 const struct ck_layout *ck_layout_of(const char *struct_name) {
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)

@@ -519,6 +519,57 @@ def permute(x, axes):
     return np.transpose(x, (0, *axes))
 
 
+def huber(t, p, delta):
+    """Half the square up to delta, delta (|d| - delta / 2) beyond; the mean over the last axis."""
+    d = np.abs(p - t)
+    return np.where(d <= delta, 0.5 * d**2, delta * (d - 0.5 * delta)).mean(-1)
+
+
+def signs(t):
+    """Labels 0 and 1 as -1 and 1."""
+    return 2 * t - 1
+
+
+def binary_crossentropy(t, p, from_logits=False, label_smoothing=0.0, gamma=0.0, alpha=None):
+    """Mean over the last axis of -(1 - p_t)^gamma (t log p + (1 - t) log(1 - p)); with alpha, ones
+    count alpha and zeros 1 - alpha times."""
+    t = t * (1 - label_smoothing) + 0.5 * label_smoothing
+    log_p, log_rest = -softplus(-p), -softplus(p)
+    if from_logits:
+        p = np.exp(log_p)
+    else:
+        log_p, log_rest = np.log(p), np.log(1 - p)
+    right = t * p + (1 - t) * (1 - p)
+    balance = 1 if alpha is None else t * alpha + (1 - t) * (1 - alpha)
+    return -(balance * (1 - right) ** gamma * (t * log_p + (1 - t) * log_rest)).mean(-1)
+
+
+def categorical_crossentropy(t, p, from_logits=False, label_smoothing=0.0, alpha=1.0, gamma=0.0):
+    """-alpha sum over the last axis of t (1 - p)^gamma log p."""
+    t = t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    p = np.exp(log_softmax(p)) if from_logits else p / p.sum(-1, keepdims=True)
+    return -alpha * (t * (1 - p) ** gamma * np.log(p)).sum(-1)
+
+
+# The losses of rows (..., K) of targets and predictions, by Keras's names.
+LOSSES = {
+    "mean_squared_error": lambda t, p: ((p - t) ** 2).mean(-1),
+    "mean_absolute_error": lambda t, p: np.abs(p - t).mean(-1),
+    "mean_absolute_percentage_error": lambda t, p: 100 * (np.abs(p - t) / np.abs(t)).mean(-1),
+    "mean_squared_logarithmic_error": lambda t, p: ((np.log1p(p) - np.log1p(t)) ** 2).mean(-1),
+    "log_cosh": lambda t, p: np.log(np.cosh(p - t)).mean(-1),
+    "poisson": lambda t, p: (p - t * np.log(p + 1e-7)).mean(-1),
+    "hinge": lambda t, p: np.maximum(1 - signs(t) * p, 0).mean(-1),
+    "squared_hinge": lambda t, p: (np.maximum(1 - signs(t) * p, 0) ** 2).mean(-1),
+    "kl_divergence": lambda t, p: (t * np.log(t / p)).sum(-1),
+    "huber": huber,
+    "binary_crossentropy": binary_crossentropy,
+    "binary_focal_crossentropy": binary_crossentropy,
+    "categorical_crossentropy": categorical_crossentropy,
+    "categorical_focal_crossentropy": categorical_crossentropy,
+}
+
+
 def dropout(x, mask, rate):
     """x / (1 - rate) where mask is true, else 0 (Srivastava et al., 2014, scaled in training)."""
     return np.where(mask, wide(x) / (1 - rate), 0.0)
@@ -557,6 +608,67 @@ def adamw(w, g, m=0.0, v=0.0, *, step, learning_rate=0.001, weight_decay=0.004, 
     """Adam after w -= lr weight_decay w: the decay comes first (Loshchilov and Hutter, 2019)."""
     decayed = w - learning_rate * weight_decay * w
     return adam(decayed, g, m, v, step=step, learning_rate=learning_rate, **parameters)
+
+
+def rmsprop_centered(
+    w, g, mean_square=0.0, mean=0.0, *, learning_rate=0.001, rho=0.9, epsilon=1e-7
+):
+    """RMSprop without momentum whose mean square is less the mean's square: a variance."""
+    mean_square = rho * mean_square + (1 - rho) * g**2
+    mean = rho * mean + (1 - rho) * g
+    step = learning_rate * g / np.sqrt(mean_square - mean**2 + epsilon)
+    return w - step, mean_square, mean
+
+
+def amsgrad(w, g, m=0.0, v=0.0, largest=0.0, *, step, learning_rate=0.001, epsilon=1e-7):
+    """Adam that divides by the root of the largest second moment so far (Reddi et al., 2018)."""
+    _, m, v = adam(w, g, m, v, step=step)
+    largest = np.maximum(largest, v)
+    rate = learning_rate * math.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+    return w - rate * m / (np.sqrt(largest) + epsilon), m, v, largest
+
+
+def nadam(w, g, m=0.0, v=0.0, *, step, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    """Adam looking ahead by momenta mu_t = beta_1 (1 - 0.96^t / 2) (Dozat, 2015, algorithm 2)."""
+    mu = [beta_1 * (1 - 0.5 * 0.96**t) for t in range(step + 2)]
+    product = math.prod(mu[1 : step + 1])
+    m = beta_1 * m + (1 - beta_1) * g
+    v = beta_2 * v + (1 - beta_2) * g**2
+    ahead = mu[step + 1] * m / (1 - product * mu[step + 1]) + (1 - mu[step]) * g / (1 - product)
+    return w - learning_rate * ahead / (np.sqrt(v / (1 - beta_2**step)) + epsilon), m, v
+
+
+def adagrad(w, g, total=0.1, *, learning_rate=0.001, epsilon=1e-7):
+    """w -= lr g / sqrt(total + epsilon), total being the sum of all g^2 (Duchi et al., 2011)."""
+    total = total + g**2
+    return w - learning_rate * g / np.sqrt(total + epsilon), total
+
+
+def lion(w, g, m=0.0, *, learning_rate=0.001, beta_1=0.9, beta_2=0.99):
+    """w -= lr sign(beta_1 m + (1 - beta_1) g); then m as with beta_2 (Chen et al., 2023)."""
+    direction = np.sign(beta_1 * m + (1 - beta_1) * g)
+    return w - learning_rate * direction, beta_2 * m + (1 - beta_2) * g
+
+
+def orthogonalized(g, steps=5):
+    """X <- a X + (b A + c A^2) X with A = X X^T, from g over its norm (Jordan et al., 2024)."""
+    wide_g = g if g.shape[0] <= g.shape[1] else g.T
+    x = wide_g / (np.sqrt((g**2).sum()) + 1e-7)
+    for _ in range(steps):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.775 * a + 2.0315 * a @ a) @ x
+    return x if wide_g is g else x.T
+
+
+def muon(w, g, m=0.0, *, learning_rate=0.001, weight_decay=0.004, momentum=0.95, rms_rate=0.2):
+    """Muon with Nesterov momentum for a weight (..., K), taken as a matrix."""
+    rows = g.reshape(-1, g.shape[-1])
+    m = momentum * m + g
+    x = orthogonalized((g + momentum * m).reshape(rows.shape)).reshape(w.shape)
+    scale = max(1, rows.shape[0] / rows.shape[1]) ** 0.5
+    if rms_rate is not None:
+        scale = rms_rate * max(rows.shape) ** 0.5
+    return w * (1 - learning_rate * weight_decay) - learning_rate * scale * x, m
 
 
 # ---- weights: penalties, constraints, averages ---------------------------------------------------

@@ -38,7 +38,8 @@ def program_of(graph, *fetch, batch=2):
 # A step of a random graph: what to do, and to which of the tensors so far.
 KINDS = (
     *("relu", "tanh", "silu", "conv2d", "dense", "batch_norm", "add", "affine", "dropout"),
-    *("max_pool2d", "concatenate", "zero_pad2d", "reshape"),
+    *("max_pool2d", "concatenate", "zero_pad2d", "reshape", "multiply", "maximum", "channels"),
+    *("group_norm", "layer_norm", "prelu", "exp", "resize", "crop2d", "transpose", "numpy"),
 )
 STEPS = st.lists(
     st.tuples(st.sampled_from(KINDS), st.integers(0, 100), st.integers(0, 100)), max_size=14
@@ -71,6 +72,27 @@ def random_graph(steps):
             y = ops.max_pool2d(ops.concatenate([a, b], 1), (2, 1))
         elif kind == "zero_pad2d":
             y = ops.max_pool2d(ops.zero_pad2d(a, ((1, 1), (2, 0))), 3, 1)
+        elif kind in ("multiply", "maximum"):
+            y = ops.binary(kind, a, b)
+        elif kind == "channels":
+            y = ops.multiply(a, ops.reduce_mean(b, (1, 2), keepdims=True))
+        elif kind == "group_norm":
+            y = ops.group_norm(a, weight(graph, 2), weight(graph, 2, seed=i), groups=1 + i % 2)
+        elif kind == "layer_norm":
+            y = ops.layer_norm(a, weight(graph, 4, 2), None, axes=2, epsilon=0.1)
+        elif kind == "prelu":
+            y = ops.prelu(a, weight(graph, 4, 4, 1, seed=i))
+        elif kind == "exp":
+            y = ops.exp(ops.activation(a, "tanh"))
+        elif kind == "resize":
+            y = ops.adaptive_avg_pool2d(ops.upsample2d(a, (2, 1), "bilinear"), 4)
+        elif kind == "crop2d":
+            y = ops.crop2d(ops.zero_pad2d(a, ((2, 1), (0, 3))), ((1, 2), (1, 2)))
+        elif kind == "transpose":
+            w, b = weight(graph, 3, 3, 2, 2, seed=i), weight(graph, 2)
+            y = ops.conv2d_transpose(a, w, b, padding="same")
+        elif kind == "numpy":
+            y = ops.numpy_function(np.sin, lambda dy, x: dy * np.cos(x), [a], a.shape)
         elif kind == "reshape":
             y = ops.reshape(ops.affine(ops.reshape(a, (None, 32)), -1.0, 0.0), (None, 4, 4, 2))
         else:

@@ -24,8 +24,20 @@ from convkit.ops.update import HYPER
 
 ARGUMENTS = {
     "Activation": {"activation": "tanh"},
+    "ConfusionMatrix": {"num_classes": 3},
     "CosineDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "alpha": 0.25},
     "ExponentialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
+    "ConstantLearningRate": {"learning_rate": 0.5},
+    "CosineDecayRestarts": {"initial_learning_rate": 0.1, "first_decay_steps": 10},
+    "InverseTimeDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
+    "Lookahead": {"optimizer": _config.serialize(optimizers.SGD(0.5))},
+    "PolynomialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
+    "StepDecay": {"initial_learning_rate": 0.1, "step_size": 10},
+    "Triangular": {"peak": 0.1, "total_steps": 10},
+    "WarmUp": {
+        "schedule": _config.serialize(schedules.ConstantLearningRate(0.5)),
+        "warmup_steps": 3,
+    },
     "OneCycle": {"peak": 0.1, "total_steps": 10, "start": 0.25},
     "PiecewiseConstantDecay": {"boundaries": [3, 5], "values": [1.0, 0.5, 0.1]},
 }
@@ -42,7 +54,9 @@ def exported(module, base):
         {
             cls
             for _, cls in inspect.getmembers(module, inspect.isclass)
-            if issubclass(cls, base) and cls is not base and not cls.__name__.startswith("_")
+            if issubclass(cls, base)
+            and cls not in (base, metrics.MeanMetricWrapper)
+            and not cls.__name__.startswith("_")
         },
         key=lambda cls: cls.__name__,
     )
@@ -107,6 +121,17 @@ def test_layers_come_back_with_every_argument(name):
     assert not again.built and again.dtype == "float64" and not again.trainable
     assert set(config) == set(_config.arguments(type(layer)))
     assert model.layers[0] is not again
+
+
+def least(y_true, y_pred):
+    """A user's metric."""
+    return y_pred.min(-1)
+
+
+def test_a_function_as_a_metric_needs_to_be_known():
+    text = json.loads(json.dumps(_config.serialize(metrics.get(least))))
+    again = _config.deserialize(text, {"least": least})
+    assert again.fn is least and again.name == "least"
 
 
 def test_an_optimizers_schedule_and_changed_numbers_are_described():

@@ -12,30 +12,55 @@ from convkit.layers.base import Layer, MergingLayer
 # What each layer is made with, and the shape of one sample.
 CASES = {
     "Activation": ({"activation": "tanh"}, (5, 4, 3)),
+    "AdaptiveAveragePooling2D": ({"output_size": (3, 2)}, (7, 5, 3)),
+    "AdaptiveMaxPooling2D": ({"output_size": 3}, (7, 5, 3)),
     "Add": ({}, (5, 4, 3)),
+    "Average": ({}, (5, 4, 3)),
     "AveragePooling2D": ({"pool_size": 3, "strides": 2, "padding": "same"}, (7, 6, 3)),
     "BatchNormalization": ({}, (5, 4, 3)),
     "Concatenate": ({}, (5, 4, 3)),
     "Conv2D": ({"filters": 4, "kernel_size": 3, "activation": "swish"}, (6, 5, 3)),
+    "Conv2DTranspose": (
+        {"filters": 4, "kernel_size": 3, "strides": 2, "padding": "same", "activation": "silu"},
+        (4, 3, 3),
+    ),
+    "Cropping2D": ({"cropping": ((1, 0), (0, 2))}, (6, 5, 3)),
     "Dense": ({"units": 4, "activation": "sigmoid"}, (7,)),
     "DepthwiseConv2D": ({"kernel_size": 3, "depth_multiplier": 2}, (6, 5, 3)),
     "Dropout": ({"rate": 0.4}, (6, 5, 3)),
+    "ELU": ({"alpha": 0.5}, (6, 5, 3)),
     "Flatten": ({}, (6, 5, 3)),
     "GlobalAveragePooling2D": ({}, (6, 5, 3)),
     "GlobalMaxPooling2D": ({"keepdims": True}, (6, 5, 3)),
+    "GroupNormalization": ({"groups": 2}, (6, 5, 4)),
+    "LayerNormalization": ({}, (6, 5, 4)),
     "LeakyReLU": ({}, (6, 5, 3)),
     "MaxPooling2D": ({}, (7, 6, 3)),
-    "ReLU": ({}, (6, 5, 3)),
+    "Maximum": ({}, (5, 4, 3)),
+    "Minimum": ({}, (5, 4, 3)),
+    "Multiply": ({}, (5, 4, 3)),
+    "PReLU": ({"alpha_initializer": "glorot_uniform", "shared_axes": [1]}, (6, 5, 3)),
+    "Permute": ({"dims": (3, 1, 2)}, (6, 5, 3)),
+    "ReLU": ({"max_value": 1.5, "negative_slope": 0.25, "threshold": 0.125}, (6, 5, 3)),
+    "RepeatVector": ({"n": 3}, (7,)),
     "Rescaling": ({"scale": 0.5, "offset": 1.0}, (6, 5, 3)),
     "Reshape": ({"target_shape": (10, -1)}, (6, 5, 3)),
-    "Softmax": ({}, (6, 5, 3)),
+    "SeparableConv2D": (
+        {"filters": 4, "kernel_size": 3, "depth_multiplier": 2, "activation": "relu"},
+        (6, 5, 3),
+    ),
+    "Softmax": ({"axis": 1}, (6, 5, 3)),
+    "SpatialDropout2D": ({"rate": 0.4}, (6, 5, 3)),
+    "Subtract": ({}, (5, 4, 3)),
+    "UnitNormalization": ({}, (6, 5, 3)),
+    "UpSampling2D": ({"size": (2, 3), "interpolation": "bilinear"}, (6, 5, 3)),
     "ZeroPadding2D": ({"padding": ((1, 0), (2, 3))}, (6, 5, 3)),
 }
 CLASSES = sorted(
     {
         cls.__name__
         for _, cls in inspect.getmembers(layers, inspect.isclass)
-        if issubclass(cls, Layer) and cls is not Layer
+        if issubclass(cls, Layer) and cls not in (Layer, layers.NumpyLayer)
     }
 )
 
@@ -80,7 +105,7 @@ def test_training_mode_differs_only_where_it_should(name, rng):
     model, _, shape = make(name)
     x = rng.standard_normal((6, *shape))
     same = np.array_equal(model(x, training=True), model(x))
-    assert same == (name not in {"BatchNormalization", "Dropout"})
+    assert same == (name not in {"BatchNormalization", "Dropout", "SpatialDropout2D"})
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -106,7 +131,7 @@ class _Frozen(convkit.optimizers.SGD):
 @pytest.mark.parametrize("name", CLASSES)
 def test_gradients(name, rng):
     model, layer, shape = make(name, head=3)
-    if name == "Dropout":
+    if "Dropout" in name:
         layer.seed = 7
     x = rng.standard_normal((4, *shape))
     y = rng.standard_normal((4, 3))

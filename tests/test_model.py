@@ -73,8 +73,12 @@ def test_evaluate_predict_and_weights_of_samples(rng):
     weighted = model.evaluate(x, y, sample_weight=weights, return_dict=True, verbose=0)
     expected = (-np.log(p[np.arange(50), y]) * weights).mean()
     assert weighted["loss"] == pytest.approx(expected, rel=1e-5)
-    expected = ((p.argmax(1) == y) * weights).sum() / weights.sum()
-    assert weighted["accuracy"] == pytest.approx(expected)
+    assert weighted["accuracy"] == accuracy  # as in Keras, metrics are not weighted ...
+    model.compile("sgd", model.loss, "accuracy", weighted_metrics=["accuracy", "accuracy"])
+    weighted = model.evaluate(x, y, sample_weight=weights, return_dict=True, verbose=0)
+    assert list(weighted) == ["loss", "accuracy", "accuracy_1", "accuracy_2"]
+    expected = ((p.argmax(1) == y) * weights).sum() / weights.sum()  # ... unless asked to be
+    assert weighted["accuracy_1"] == weighted["accuracy_2"] == pytest.approx(expected)
     maps = model.feature_maps(x[:3])
     assert list(maps) == [layer.name for layer in model.layers]
     np.testing.assert_array_equal(maps[model.layers[-1].name], p[:3])

@@ -186,6 +186,16 @@ def test_cross_entropy_gradient(kind, form, rng):
     assert_graph_gradients(g.graph, loss, g.feeds)
 
 
+def test_total_loss_gradient(rng):
+    """Losses of one tensor and of another made from it, with their weights, and a penalty."""
+    g = Builder(rng, ROW)
+    w = g.variable("w", (6, 4))
+    y = ops.dense(g.x, w)
+    softmax = ops.softmax_cross_entropy(y, g.input(rng.integers(0, 4, BATCH), "int64"))
+    total = ops.total_loss([g.squared(g.x), softmax, g.squared(y)], [0.5, 2.0, -0.3])
+    assert_graph_gradients(g.graph, ops.penalty(total, w, 0.0, 0.1), g.feeds)
+
+
 # ---- results -------------------------------------------------------------------------------------
 
 POOL = {"pool_size": 3, "strides": 2, "padding": "same"}

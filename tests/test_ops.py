@@ -194,6 +194,17 @@ def test_cross_entropy_of_probabilities_clips():
     np.testing.assert_allclose(net.values([mean])[0], expected, rtol=1e-12)
 
 
+def test_total_loss():
+    for weights in ([2.0], [0.5, 3.0], [1.0, -2.0, 0.0]):
+        net = Net()
+        each = [ops.mean_squared_error(net.dense(net.input(3), 2), net.input(2)) for _ in weights]
+        total = ops.total_loss(each, weights)
+        got, *parts = net.values([total, *each])
+        expected = sum(w * part[0] for w, part in zip(weights, parts, strict=True))
+        np.testing.assert_allclose(got[0], expected, rtol=1e-14)
+    assert ops.total_loss(each[:1], [1.0]) is each[0]
+
+
 def test_sample_weights_weigh_and_divide_by_the_batch():
     net = Net()
     pred, target, weights = net.input(4, 2), net.input(4, 2), net.input()
@@ -345,12 +356,21 @@ def refused(net):
     yield r"activation: 'softmax' mixes", lambda: ops.activation(x, "softmax")
     yield r"softmax: x must have at least 2 axes", lambda: ops.softmax(net.input())
     loss = ops.softmax_cross_entropy
-    yield r"softmax_cross_entropy: logits must have 2 axes", lambda: loss(image, labels)
+    yield (
+        r"softmax_cross_entropy: logits must have at least 2 ax",
+        lambda: loss(net.input(), labels),
+    )
+    yield r"softmax_cross_entropy: labels must have shape", lambda: loss(image, labels)
     yield r"softmax_cross_entropy: labels must have shape", lambda: loss(x, image)
     yield r"softmax_cross_entropy: weights must have shape", lambda: loss(x, labels, x)
     yield r"softmax_cross_entropy: label_smoothing", lambda: loss(x, labels, label_smoothing=2)
     yield r"softmax_cross_entropy: logits must be of the model's", lambda: loss(labels, labels)
     yield r"mean_squared_error: target", lambda: ops.mean_squared_error(x, image)
+    mean = ops.mean_squared_error(x, net.input(4))
+    yield r"total_loss: there must be as many", lambda: ops.total_loss([mean], [])
+    yield r"total_loss: there must be as many", lambda: ops.total_loss([], [])
+    yield r"total_loss: losses must be the results of losses", lambda: ops.total_loss([x], [1])
+    yield r"total_loss: weights must be", lambda: ops.total_loss([mean], ["1"])
     yield r"moving_average: batch must have shape", lambda: ops.moving_average(w, x, 0.9)
     yield r"moving_average: variable", lambda: ops.moving_average(x, x, 0.9)
     v, h, s = w.variable, Variable("h", np.zeros(len(HYPER))), step.variable

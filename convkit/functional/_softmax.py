@@ -122,6 +122,6 @@ def softmax_cross_entropy(
     logits = dense_array(logits, dtype)
     dlogits, mean = np.empty(logits.shape, dtype), np.empty(1, np.float64)
     arrays = {"mean_loss": mean, "dx": dlogits, "x": logits, "labels": labels}
-    sizes = {"n": n, "classes": classes, "label_kind": kind, "from_logits": 1}
+    sizes = {"n": n, "positions": 1, "classes": classes, "label_kind": kind, "from_logits": 1}
     call("cross_entropy", dlogits.itemsize, label_smoothing=smoothing, **arrays, **sizes)
     return float(mean[0]), dlogits

@@ -3,43 +3,72 @@
 from typing import TYPE_CHECKING
 
 from convkit._check import missing_attribute
+from convkit.layers.activation import ELU as ELU
 from convkit.layers.activation import Activation as Activation
 from convkit.layers.activation import LeakyReLU as LeakyReLU
+from convkit.layers.activation import PReLU as PReLU
 from convkit.layers.activation import ReLU as ReLU
 from convkit.layers.activation import Softmax as Softmax
 from convkit.layers.base import Input as Input
 from convkit.layers.base import Layer as Layer
 from convkit.layers.conv import Conv2D as Conv2D
 from convkit.layers.conv import DepthwiseConv2D as DepthwiseConv2D
+from convkit.layers.conv import SeparableConv2D as SeparableConv2D
+from convkit.layers.conv_transpose import Conv2DTranspose as Conv2DTranspose
 from convkit.layers.core import Dense as Dense
 from convkit.layers.core import Dropout as Dropout
 from convkit.layers.core import Flatten as Flatten
 from convkit.layers.core import Rescaling as Rescaling
 from convkit.layers.core import Reshape as Reshape
+from convkit.layers.core import SpatialDropout2D as SpatialDropout2D
 from convkit.layers.core import ZeroPadding2D as ZeroPadding2D
 from convkit.layers.merging import Add as Add
+from convkit.layers.merging import Average as Average
 from convkit.layers.merging import Concatenate as Concatenate
+from convkit.layers.merging import Maximum as Maximum
+from convkit.layers.merging import Minimum as Minimum
+from convkit.layers.merging import Multiply as Multiply
+from convkit.layers.merging import Subtract as Subtract
 from convkit.layers.normalization import BatchNormalization as BatchNormalization
+from convkit.layers.numpy_layer import NumpyLayer as NumpyLayer
+from convkit.layers.pooling import AdaptiveAveragePooling2D as AdaptiveAveragePooling2D
+from convkit.layers.pooling import AdaptiveMaxPooling2D as AdaptiveMaxPooling2D
 from convkit.layers.pooling import AveragePooling2D as AveragePooling2D
 from convkit.layers.pooling import GlobalAveragePooling2D as GlobalAveragePooling2D
 from convkit.layers.pooling import GlobalMaxPooling2D as GlobalMaxPooling2D
 from convkit.layers.pooling import MaxPooling2D as MaxPooling2D
+from convkit.layers.reshaping import Cropping2D as Cropping2D
+from convkit.layers.reshaping import Permute as Permute
+from convkit.layers.reshaping import RepeatVector as RepeatVector
+from convkit.layers.reshaping import UpSampling2D as UpSampling2D
+from convkit.layers.sample_normalization import GroupNormalization as GroupNormalization
+from convkit.layers.sample_normalization import LayerNormalization as LayerNormalization
+from convkit.layers.sample_normalization import UnitNormalization as UnitNormalization
 
 MaxPool2D = MaxPooling2D
 AvgPool2D = AveragePooling2D
 GlobalAvgPool2D = GlobalAveragePooling2D
 GlobalMaxPool2D = GlobalMaxPooling2D
 Convolution2D = Conv2D
+Convolution2DTranspose = Conv2DTranspose
+SeparableConvolution2D = SeparableConv2D
 
 __all__ = [
+    "ELU",
     "Activation",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveMaxPooling2D",
     "Add",
+    "Average",
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",
     "Concatenate",
     "Conv2D",
+    "Conv2DTranspose",
     "Convolution2D",
+    "Convolution2DTranspose",
+    "Cropping2D",
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
@@ -48,15 +77,30 @@ __all__ = [
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
     "GlobalMaxPooling2D",
+    "GroupNormalization",
     "Input",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
     "MaxPool2D",
     "MaxPooling2D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "NumpyLayer",
+    "PReLU",
+    "Permute",
     "ReLU",
+    "RepeatVector",
     "Rescaling",
     "Reshape",
+    "SeparableConv2D",
+    "SeparableConvolution2D",
     "Softmax",
+    "SpatialDropout2D",
+    "Subtract",
+    "UnitNormalization",
+    "UpSampling2D",
     "ZeroPadding2D",
 ]
 

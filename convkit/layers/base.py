@@ -6,16 +6,18 @@ graph of ops for each mode. Calling a layer on an array runs it.
 
 from __future__ import annotations
 
-import re
+import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convkit import _check, initializers, runtime
+from convkit import _check, constraints, initializers, regularizers, runtime
+from convkit._arrays import look
 from convkit._config import Configurable
-from convkit.graph import Tensor, Variable
+from convkit.graph import Graph, Tensor, Variable
 
 if TYPE_CHECKING:
     from convkit.model import Model
@@ -27,28 +29,39 @@ _counts: dict[str, int] = {}
 
 def unique_name(kind: str) -> str:
     """Return "conv2d", "conv2d_1", ... as Keras numbers its layers."""
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind)
-    name = re.sub(r"(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-    name = name.replace("conv2_d", "conv2d").replace("pooling2_d", "pooling2d")
+    name = _check.snake_case(kind).replace("conv2_d", "conv2d").replace("pooling2_d", "pooling2d")
     name = name.replace("padding2_d", "padding2d").replace("re_lu", "re_lu")
     count = _counts.get(name, 0)
     _counts[name] = count + 1
     return f"{name}_{count}" if count else name
 
 
-class SymbolicTensor:
-    """The result of a recorded call: its shape, the layer that made it, and that layer's inputs."""
+class Call:
+    """A recorded call of a layer: the tensors that went in (`many`: as a list) and came out."""
 
-    def __init__(
-        self, shape: Shape, dtype: str, layer: Layer | None, inputs: Sequence[SymbolicTensor]
-    ) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self.layer = layer
-        self.inputs = list(inputs)
-        self.name = layer.name if layer else unique_name("InputLayer")
+    def __init__(self, layer: Layer, inputs: Sequence[SymbolicTensor], many: bool) -> None:
+        self.layer, self.inputs, self.many = layer, list(inputs), many
+        self.outputs: list[SymbolicTensor] = []
+
+
+class SymbolicTensor:
+    """An input of models, or a result of a recorded call."""
+
+    def __init__(self, shape: Shape, dtype: str, name: str, call: Call | None = None) -> None:
+        self.shape, self.dtype, self.name, self.call = shape, dtype, name, call
+
+    @property
+    def layer(self) -> Layer | None:
+        """The layer that made it, None for an input."""
+        return self.call.layer if self.call else None
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """What that layer was called on."""
+        return self.call.inputs if self.call else []
 
     def __repr__(self) -> str:
+        """Show shape, dtype and name."""
         return f"<SymbolicTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
 
 
@@ -63,21 +76,33 @@ def Input(
         fix = f"; write shape=[{shape}]" if isinstance(shape, int) else ""
         raise ValueError(f"Input: shape must be a tuple or list of ints, got shape={shape!r}{fix}")
     sizes = tuple(_check.integer("Input", "shape", size) for size in shape)
-    tensor = SymbolicTensor((None, *sizes), dtype or "float32", None, [])
-    if name:
-        tensor.name = name
-    return tensor
+    return SymbolicTensor((None, *sizes), dtype or "float32", name or unique_name("InputLayer"))
+
+
+def _undefined_call(self: Layer, x: Any, training: bool) -> Any:
+    raise TypeError(f"{type(self).__name__} must define call(self, x) or call(self, x, training)")
+
+
+@functools.cache
+def _takes_training(cls: Any) -> bool:
+    """Say whether a layer's call has an argument for the mode."""
+    parameters = inspect.signature(cls.call).parameters
+    return "training" in parameters or len(parameters) > 2
 
 
 class Layer(Configurable):
     """What all layers do: hold variables, record calls, and emit ops when a model replays them.
 
-    A subclass defines `build(input_shape)` (makes variables), `call(x, training)` (emits ops on
-    graph tensors and returns the result) and `compute_output_shape(input_shape)`. Where its
-    __init__ keeps its arguments as attributes of their names, get_config and saving just work.
+    A subclass defines `build(input_shape)` (makes variables by add_weight) and `call(x)` or
+    `call(x, training)`, which emits ops of `convkit.ops` on graph tensors and returns the result;
+    layers that it keeps as attributes may be called there too. `compute_output_shape(input_shape)`
+    is found by a trial call unless it is defined. With `several_inputs` it is called on lists, and
+    gets lists of shapes and tensors. Where its __init__ keeps its arguments as attributes of their
+    names, get_config and saving just work.
     """
 
     _unsaved: tuple[str, ...] = ("input_shape", "data_format")
+    several_inputs = False
 
     def __init__(
         self,
@@ -90,8 +115,6 @@ class Layer(Configurable):
     ) -> None:
         kind = type(self).__name__
         if unknown:
-            import inspect
-
             known: set[str] = set()
             for cls in type(self).__mro__[:-1]:
                 known |= set(inspect.signature(cls).parameters)
@@ -107,10 +130,10 @@ class Layer(Configurable):
         self.trainable = trainable
         self.built = False
         self.given_input_shape = None if input_shape is None else tuple(input_shape)
-        self.variables: list[Variable] = []
+        self._variables: list[Variable] = []
         self._changes: list[bool] = []  # which of them training changes
-        self.input_shape: Any = None
-        self.output_shape: Any = None
+        self._input_shape: Any = None
+        self._output_shape: Any = None
         self._alone: Model | None = None
         self._result: SymbolicTensor | None = None
 
@@ -125,30 +148,132 @@ class Layer(Configurable):
     def build(self, input_shape: Any) -> None:
         """Make variables for an input shape (None, ...)."""
 
-    def call(self, x: Any, training: bool) -> Tensor:
-        """Emit ops for graph tensors."""
-        raise TypeError(f"{type(self).__name__} must define call(x, training)")
+    # As a rule call(self, x, training); `emit` also takes call(self, x).
+    call: Callable[..., Any] = _undefined_call
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
-        """Return the shape that call gives, (None, ...)."""
-        return input_shape
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape that call gives, (None, ...); here by a trial."""
+        graph = Graph(self.dtype)
+        graph.step = graph.variable(Variable("step", np.zeros(1, np.uint64), trainable=False))
+        if isinstance(input_shape, list):
+            result = self.emit([graph.input(shape) for shape in input_shape], False)
+        else:
+            result = self.emit(graph.input(input_shape), False)
+        return [y.shape for y in result] if isinstance(result, list) else result.shape
+
+    def emit(self, x: Any, training: bool) -> Any:
+        """Emit the layer's ops: run `call` on graph tensors, given `training` if it takes it."""
+        graph = (x[0] if isinstance(x, list) else x).graph
+        before, graph.training = graph.training, training
+        try:
+            kind: Any = type(self)
+            result = self.call(x, training) if _takes_training(kind) else self.call(x)
+        finally:
+            graph.training = before
+        result = list(result) if isinstance(result, tuple) else result
+        for y in result if isinstance(result, list) else [result]:
+            if not isinstance(y, Tensor) or y.graph is not graph:
+                raise TypeError(
+                    f"{self._title}: call must return a tensor made of its argument by convkit.ops,"
+                    f" got {type(y).__name__}"
+                )
+        return result
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights; a change takes effect at the next compile."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the first call's input, (None, ...); a list of them for several inputs."""
+        return self._input_shape
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the first call's result, (None, ...)."""
+        return self._output_shape
 
     # ---- variables -----------------------------------------------------------------------------
 
     def add_weight(
-        self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True
+        self,
+        name: str = "",
+        shape: Sequence[int] = (),
+        initializer: Any = None,
+        trainable: bool = True,
+        *,
+        regularizer: Any = None,
+        constraint: Any = None,
     ) -> Variable:
-        """Make a variable of this layer."""
-        value = initializers.get(initializer)(tuple(shape), runtime.random_generator())
+        """Make a variable of this layer, for `build`.
+
+        What is None is read from the layer's attributes `<name>_initializer` (else
+        "glorot_uniform"), `<name>_regularizer` and `<name>_constraint`.
+        """
+        if not isinstance(name, str):
+            raise TypeError(
+                f"{type(self).__name__} {self.name!r}: add_weight takes the name first, got"
+                f" name={name!r}; write add_weight('w', shape, initializer)"
+            )
+
+        name = name or f"variable_{len(self._variables)}"
+
+        def given(value: Any, kind: str) -> Any:
+            return getattr(self, f"{name}_{kind}", None) if value is None else value
+
+        initializer = given(initializer, "initializer")
+        initializer = initializers.get("glorot_uniform" if initializer is None else initializer)
+        value = initializer(tuple(shape), runtime.random_generator())
         variable = Variable(f"{self.name}/{name}", value.astype(self.dtype), trainable)
-        self.variables.append(variable)
+        variable.regularizer = regularizers.get(given(regularizer, "regularizer"))
+        variable.constraint = constraints.get(given(constraint, "constraint"))
+        self._variables.append(variable)
         self._changes.append(trainable)
         return variable
 
+    def _keep_weight_options(self, activity_regularizer: Any = None, **options: Any) -> None:
+        """Keep initializers, regularizers and constraints, the latter two as objects."""
+        if activity_regularizer is not None:
+            raise ValueError(
+                f"{type(self).__name__}: activity_regularizer is not supported, got"
+                f" {activity_regularizer!r}; use kernel_regularizer"
+            )
+        self.activity_regularizer = None
+        kinds = {"regularizer": regularizers.get, "constraint": constraints.get}
+        for name, value in options.items():
+            kind = kinds.get(name.rpartition("_")[2])
+            setattr(self, name, kind(value) if kind else value)
+
+    @property
+    def sublayers(self) -> list[Layer]:
+        """The layers that this one keeps as attributes, single ones and those in lists."""
+        found: list[Layer] = []
+        for name, value in vars(self).items():
+            if name != "_alone":
+                items = value if isinstance(value, list | tuple) else [value]
+                found += [item for item in items if isinstance(item, Layer)]
+        return list(dict.fromkeys(found))
+
     def set_trained_variables(self) -> None:
         """Tell the variables whether training changes them, by this layer's `trainable`."""
-        for variable, changes in zip(self.variables, self._changes, strict=True):
+        for variable, changes in zip(self._variables, self._changes, strict=True):
             variable.trainable = changes and self.trainable
+        for layer in self.sublayers:
+            layer.set_trained_variables()
+            if not self.trainable:
+                for variable in layer.variables:
+                    variable.trainable = False
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All variables: kernel, then bias, then what training does not change, then sublayers'."""
+        inner = [v for layer in self.sublayers for v in layer.variables]
+        return list(dict.fromkeys([*self._variables, *inner]))
 
     @property
     def weights(self) -> list[NDArray[Any]]:
@@ -158,11 +283,11 @@ class Layer(Configurable):
     @property
     def trainable_variables(self) -> list[Variable]:
         """The variables that training changes."""
-        return [
-            v
-            for v, changes in zip(self.variables, self._changes, strict=True)
-            if changes and self.trainable
-        ]
+        if not self.trainable:
+            return []
+        own = [v for v, changes in zip(self._variables, self._changes, strict=True) if changes]
+        inner = [v for layer in self.sublayers for v in layer.trainable_variables]
+        return list(dict.fromkeys([*own, *inner]))
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copy all variables: kernel, then bias, then what training does not change."""
@@ -190,27 +315,51 @@ class Layer(Configurable):
         """Make the variables at the first call; later inputs must fit them."""
         if not self.built:
             self.build(shape)
-            self.input_shape = shape
-            self.output_shape = self.compute_output_shape(shape)
+            self._input_shape, self._output_shape = shape, self.compute_output_shape(shape)
             self.built = True
 
-    def __call__(self, inputs: Any, training: bool = False) -> Any:
-        """Record a call on symbolic tensors, or run the layer on arrays."""
-        many = isinstance(inputs, list | tuple)
-        tensors = list(inputs) if many else [inputs]
-        if tensors and all(isinstance(t, SymbolicTensor) for t in tensors):
-            self._result = self._record(tensors, many)
-            return self._result
-        return self._run(inputs, training)
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """Record a call on symbolic tensors, run the layer on arrays, or emit its ops in a graph.
 
-    def _record(self, tensors: list[SymbolicTensor], many: bool = False) -> SymbolicTensor:
-        shapes = [t.shape for t in tensors]
-        shape = shapes if many else shapes[0]
-        self.ensure_built(shape)
-        return SymbolicTensor(self.compute_output_shape(shape), self.dtype, self, tensors)
+        On tensors of a graph, in another layer's `call`, training is that layer's unless given.
+        """
+        many = isinstance(inputs, list | tuple)
+        given = list(inputs) if many else [inputs]
+        if given and all(isinstance(t, Tensor) for t in given):
+            self.ensure_built([t.shape for t in given] if many else inputs.shape)
+            inherited = given[0].graph.training
+            return self.emit(given if many else inputs, inherited if training is None else training)
+        symbols = [isinstance(t, SymbolicTensor) for t in given]
+        if not any(symbols):
+            return self._run(inputs, bool(training))
+        if not all(symbols):
+            raise TypeError(
+                f"{self._title}: call it on symbolic tensors or on arrays, not on both at once"
+            )
+        self._result = self._record(given, many)
+        return self._result
 
     @property
-    def output(self) -> SymbolicTensor:
+    def _title(self) -> str:
+        return f"{type(self).__name__} {self.name!r}"
+
+    def _record(self, given: list[SymbolicTensor], many: bool) -> Any:
+        """Record a call; return its result, or a list of several."""
+        if many and not self.several_inputs:
+            raise ValueError(
+                f"{self._title}: call it on one tensor, got a list of {len(given)}; join them with"
+                " Concatenate() or Add()"
+            )
+        shape = [t.shape for t in given] if many else given[0].shape
+        self.ensure_built(shape)
+        result = self.compute_output_shape(shape)
+        call = Call(self, given, many)
+        shapes = result if isinstance(result, list) else [result]
+        call.outputs = [SymbolicTensor(s, self.dtype, self.name, call) for s in shapes]
+        return call.outputs if isinstance(result, list) else call.outputs[0]
+
+    @property
+    def output(self) -> Any:
         """The symbolic result of the latest call, for Model(model.input, layer.output)."""
         if self._result is None:
             raise ValueError(
@@ -222,23 +371,28 @@ class Layer(Configurable):
     @property
     def input(self) -> Any:
         """The symbolic tensor that the latest call was given, or a list of several."""
-        tensors = self.output.inputs
-        return tensors if isinstance(self, MergingLayer) else tensors[0]
+        result = self.output[0] if isinstance(self.output, list) else self.output
+        return result.inputs if result.call.many else result.inputs[0]
 
-    def _run(self, inputs: Any, training: bool) -> NDArray[Any]:
+    def _run(self, inputs: Any, training: bool) -> Any:
+        """Compute the layer alone: as a model of its own, kept for the next call."""
         from convkit.model import Model
 
-        if isinstance(inputs, list | tuple) and isinstance(self, MergingLayer):
-            raise TypeError(f"{self.name}: call it on symbolic tensors, inside of a Model")
-        x = np.asarray(inputs)
-        if self._alone is None or self._alone.input_shape[1:] != x.shape[1:]:
-            tensor = Input(x.shape[1:], dtype=self.dtype)
-            self._alone = Model(tensor, self._record([tensor]))
-        return self._alone(x, training=training)
+        if self.several_inputs and not isinstance(inputs, list | tuple):
+            raise TypeError(f"{self._title}: call it on a list of arrays, got {type(inputs)}")
+        values = list(inputs) if self.several_inputs else [inputs]
+        arrays = [look(self._title, "x", value) for value in values]
+        shapes = [array.shape[1:] for array in arrays]
+        if self._alone is None or [t.shape[1:] for t in self._alone.inputs] != shapes:
+            tensors = [Input(shape, dtype=self.dtype) for shape in shapes]
+            self._alone = Model(tensors, self._record(tensors, self.several_inputs))
+        return self._alone(arrays if len(arrays) > 1 else arrays[0], training=training)
 
 
 class MergingLayer(Layer):
     """A layer of several inputs."""
+
+    several_inputs = True
 
 
 def variable_property(attribute: str) -> Callable[[Layer], Any]:

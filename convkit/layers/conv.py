@@ -37,6 +37,11 @@ class Conv2D(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -56,8 +61,12 @@ class Conv2D(Layer):
             )
         self.activation = check_activation(kind, activation)
         self.use_bias = use_bias
-        self.kernel_initializer = kernel_initializer
-        self.bias_initializer = bias_initializer
+        self._keep_weight_options(
+            activity_regularizer,
+            **{"kernel_initializer": kernel_initializer, "bias_initializer": bias_initializer},
+            **{"kernel_regularizer": kernel_regularizer, "bias_regularizer": bias_regularizer},
+            **{"kernel_constraint": kernel_constraint, "bias_constraint": bias_constraint},
+        )
         self._kernel: Variable | None = None
         self._bias: Variable | None = None
 
@@ -85,9 +94,9 @@ class Conv2D(Layer):
         check_rank(self, input_shape, 4, "(batch, height, width, channels)", HINT)
         self._geometry(input_shape)
         shape = (*self.kernel_size, input_shape[-1] // self.groups, self.filters)
-        self._kernel = self.add_weight("kernel", shape, self.kernel_initializer)
+        self._kernel = self.add_weight("kernel", shape)
         if self.use_bias:
-            self._bias = self.add_weight("bias", (self.filters,), self.bias_initializer)
+            self._bias = self.add_weight("bias", (self.filters,))
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return (None, out_height, out_width, filters)."""
@@ -117,7 +126,10 @@ class DepthwiseConv2D(Conv2D):
     (KH, KW, 1, channels * depth_multiplier).
     """
 
-    _unsaved = ("filters", "groups", "kernel_initializer")  # of Conv2D, not its own
+    # Of Conv2D, not its own:
+    _unsaved = (
+        *("filters", "groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"),
+    )
 
     def __init__(
         self,
@@ -131,6 +143,11 @@ class DepthwiseConv2D(Conv2D):
         use_bias: bool = True,
         depthwise_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(
@@ -146,9 +163,12 @@ class DepthwiseConv2D(Conv2D):
                 use_bias,
             ),
             *(depthwise_initializer, bias_initializer),
+            *(depthwise_regularizer, bias_regularizer, activity_regularizer),
+            *(depthwise_constraint, bias_constraint),
             **options,
         )
-        self.depthwise_initializer = depthwise_initializer
+        for kind in ("initializer", "regularizer", "constraint"):
+            setattr(self, f"depthwise_{kind}", getattr(self, f"kernel_{kind}"))
         self.depth_multiplier = _check.integer(
             "DepthwiseConv2D", "depth_multiplier", depth_multiplier
         )
@@ -168,3 +188,104 @@ class DepthwiseConv2D(Conv2D):
         """Return (None, out_height, out_width, channels * depth_multiplier)."""
         self._set_channels(input_shape)
         return super().compute_output_shape(input_shape)
+
+
+class SeparableConv2D(Layer):
+    """Convolve each channel with filters of its own, then mix the channels pixel by pixel.
+
+    Input shape:  (batch, height, width, channels)
+    Output shape: (batch, out_height, out_width, filters), sizes as of Conv2D. depthwise_kernel is
+    (KH, KW, 1, channels * depth_multiplier), pointwise_kernel (1, 1, channels * depth_multiplier,
+    filters). Source: Chollet, 2017.
+    """
+
+    depthwise_kernel = variable_property("depthwise_kernel")
+    pointwise_kernel = variable_property("pointwise_kernel")
+    bias = variable_property("bias")
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = (1, 1),
+        padding: Any = "valid",
+        data_format: str | None = None,
+        dilation_rate: Any = (1, 1),
+        depth_multiplier: int = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        pointwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        pointwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        pointwise_constraint: Any = None,
+        bias_constraint: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        kind = "SeparableConv2D"
+        # A depthwise layer checks the arguments and knows the sizes; it makes no weights.
+        self._depthwise = DepthwiseConv2D(
+            *(kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate),
+            name=self.name,
+            dtype=self.dtype,
+        )
+        self.filters = _check.integer(kind, "filters", filters)
+        for name in ("kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier"):
+            setattr(self, name, getattr(self._depthwise, name))
+        self.activation = check_activation(kind, activation)
+        self.use_bias = use_bias
+        self._keep_weight_options(
+            activity_regularizer,
+            depthwise_initializer=depthwise_initializer,
+            pointwise_initializer=pointwise_initializer,
+            bias_initializer=bias_initializer,
+            depthwise_regularizer=depthwise_regularizer,
+            pointwise_regularizer=pointwise_regularizer,
+            bias_regularizer=bias_regularizer,
+            depthwise_constraint=depthwise_constraint,
+            pointwise_constraint=pointwise_constraint,
+            bias_constraint=bias_constraint,
+        )
+        self._depthwise_kernel: Variable | None = None
+        self._pointwise_kernel: Variable | None = None
+        self._bias: Variable | None = None
+
+    def build(self, input_shape: Any) -> None:
+        """Make both kernels and the bias."""
+        self.compute_output_shape(input_shape)
+        channels = input_shape[-1] * self._depthwise.depth_multiplier
+        for part, shape in (
+            ("depthwise", (*self._depthwise.kernel_size, 1, channels)),
+            ("pointwise", (1, 1, channels, self.filters)),
+        ):
+            kinds = ("initializer", "regularizer", "constraint")
+            options = {kind: getattr(self, f"{part}_{kind}") for kind in kinds}
+            variable = self.add_weight(f"{part}_kernel", shape, **options)
+            setattr(self, f"_{part}_kernel", variable)
+        if self.use_bias:
+            self._bias = self.add_weight("bias", (self.filters,))
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return (None, out_height, out_width, filters)."""
+        check_rank(self, input_shape, 4, "(batch, height, width, channels)", HINT)
+        return (*self._depthwise.compute_output_shape(input_shape)[:-1], self.filters)
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """Emit both convolutions and the activation."""
+        assert self._depthwise_kernel is not None and self._pointwise_kernel is not None
+        graph = x.graph
+        y = ops.conv2d(
+            x,
+            graph.variable(self._depthwise_kernel),
+            strides=self._depthwise.strides,
+            padding=self._depthwise.padding,
+            dilation=self._depthwise.dilation_rate,
+            groups=x.shape[-1] or 1,
+        )
+        bias = graph.variable(self._bias) if self._bias else None
+        return apply(ops.conv2d(y, graph.variable(self._pointwise_kernel), bias), self.activation)

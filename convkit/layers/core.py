@@ -29,14 +29,23 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.units = _check.integer("Dense", "units", units)
         self.activation = check_activation("Dense", activation)
         self.use_bias = use_bias
-        self.kernel_initializer = kernel_initializer
-        self.bias_initializer = bias_initializer
+        self._keep_weight_options(
+            activity_regularizer,
+            **{"kernel_initializer": kernel_initializer, "bias_initializer": bias_initializer},
+            **{"kernel_regularizer": kernel_regularizer, "bias_regularizer": bias_regularizer},
+            **{"kernel_constraint": kernel_constraint, "bias_constraint": bias_constraint},
+        )
         self._kernel: Variable | None = None
         self._bias: Variable | None = None
 
@@ -47,11 +56,9 @@ class Dense(Layer):
                 f"Dense {self.name!r}: expected input (batch, ..., features),"
                 f" got shape {input_shape}"
             )
-        self._kernel = self.add_weight(
-            "kernel", (input_shape[-1], self.units), self.kernel_initializer
-        )
+        self._kernel = self.add_weight("kernel", (input_shape[-1], self.units))
         if self.use_bias:
-            self._bias = self.add_weight("bias", (self.units,), self.bias_initializer)
+            self._bias = self.add_weight("bias", (self.units,))
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return (None, ..., units)."""
@@ -116,20 +123,26 @@ class Dropout(Layer):
     The mask is a function of (seed, layer, step, element). Source: Srivastava et al., 2014.
     """
 
+    _spatial = False
+
     def __init__(
         self, rate: float, noise_shape: Any = None, seed: int | None = None, **options: Any
     ) -> None:
         super().__init__(**options)
-        self.rate = _check.number("Dropout", "rate", rate)
+        kind = type(self).__name__
+        self.rate = _check.number(kind, "rate", rate)
         if not 0 <= self.rate < 1:
-            raise ValueError(f"Dropout: rate must lie in [0, 1), got rate={rate!r}")
+            raise ValueError(f"{kind}: rate must lie in [0, 1), got rate={rate!r}")
         if noise_shape is not None:
-            raise ValueError(f"Dropout: noise_shape is not supported, got {noise_shape!r}")
+            raise ValueError(
+                f"{kind}: noise_shape is not supported, got {noise_shape!r}; SpatialDropout2D drops"
+                " whole channels"
+            )
         self.noise_shape = noise_shape
         self.seed = (
             runtime.next_seed()
             if seed is None
-            else _check.integer("Dropout", "seed", seed, 0, runtime.MAX_SEED)
+            else _check.integer(kind, "seed", seed, 0, runtime.MAX_SEED)
         )
 
     def call(self, x: Tensor, training: bool) -> Tensor:
@@ -140,7 +153,36 @@ class Dropout(Layer):
         assert step is not None
         # The place in the graph tells layers (and calls of a shared layer) of one seed apart.
         stream = len(x.graph.ops)
-        return ops.dropout(x, self.rate, seed=self.seed, stream=stream, step=step)
+        return ops.dropout(
+            x, self.rate, seed=self.seed, stream=stream, step=step, spatial=self._spatial
+        )
+
+
+class SpatialDropout2D(Dropout):
+    """In training, set whole channels of a sample to 0 and scale the rest by 1 / (1 - rate).
+
+    Neighbouring pixels say much the same, so dropping single ones hides little. Source: Tompson et
+    al., 2015.
+
+    Input shape:  (batch, height, width, channels). Output shape: the same.
+    """
+
+    _spatial = True
+    _unsaved = ("noise_shape",)  # of Dropout, not its own
+
+    def __init__(
+        self,
+        rate: float,
+        data_format: str | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(rate, None, seed, **options)
+        check_data_format("SpatialDropout2D", data_format)
+
+    def build(self, input_shape: Any) -> None:
+        """Check the input's shape."""
+        check_rank(self, input_shape, 4, "(batch, height, width, channels)", HINT)
 
 
 class Rescaling(Layer):

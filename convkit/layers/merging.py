@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -18,22 +19,78 @@ def _check_list(layer: MergingLayer, shapes: Any) -> None:
         )
 
 
-class Add(MergingLayer):
-    """The sum of several tensors of one shape, as in a residual connection."""
+class _Elementwise(MergingLayer):
+    """Combine tensors element by element; an axis of size 1 repeats to the others' size."""
+
+    _combine: Callable[[Any, Any], Tensor]
 
     def build(self, input_shape: Any) -> None:
         """Check the shapes."""
         _check_list(self, input_shape)
-        if len(set(input_shape)) != 1:
-            raise ValueError(f"Add {self.name!r}: shapes must be equal, got {input_shape}")
+        self.compute_output_shape(input_shape)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
-        """Return the shape of all inputs."""
-        return input_shape[0]
+        """Return the shape that all inputs repeat to."""
+        if len({len(shape) for shape in input_shape}) == 1:
+            sizes = [set(axis) - {1} or {1} for axis in zip(*input_shape, strict=True)]
+            if all(len(axis) == 1 for axis in sizes):
+                return tuple(axis.pop() for axis in sizes)
+        raise ValueError(
+            f"{type(self).__name__} {self.name!r}: shapes must be equal, or 1 where they differ,"
+            f" got {input_shape}"
+        )
 
     def call(self, x: list[Tensor], training: bool) -> Tensor:
-        """Emit the sums."""
-        return reduce(ops.add, x)
+        """Emit the op for the first two, then for the result and the next."""
+        return reduce(type(self)._combine, x)
+
+
+class Add(_Elementwise):
+    """The sum of several tensors, as in a residual connection."""
+
+    _combine = staticmethod(ops.add)
+
+
+class Subtract(_Elementwise):
+    """The first tensor minus the second."""
+
+    _combine = staticmethod(ops.subtract)
+
+    def build(self, input_shape: Any) -> None:
+        """Check the shapes."""
+        if not isinstance(input_shape, list) or len(input_shape) != 2:
+            raise ValueError(
+                f"Subtract {self.name!r}: call it on a list of two tensors, got {input_shape}"
+            )
+        super().build(input_shape)
+
+
+class Multiply(_Elementwise):
+    """The product of several tensors, element by element, as of maps and their weights."""
+
+    _combine = staticmethod(ops.multiply)
+
+
+class Average(_Elementwise):
+    """The mean of several tensors, element by element."""
+
+    _combine = staticmethod(ops.add)
+
+    def call(self, x: list[Tensor], training: bool) -> Tensor:
+        """Emit the sums and the division."""
+        return ops.affine(super().call(x, training), 1 / len(x), 0.0)
+
+
+class Maximum(_Elementwise):
+    """The greatest of several tensors, element by element; of equals, the first gets gradients."""
+
+    _combine = staticmethod(ops.maximum)
+
+
+class Minimum(_Elementwise):
+    """The smallest of several tensors, element by element; of equals, the first gets gradients."""
+
+    _combine = staticmethod(ops.minimum)
 
 
 class Concatenate(MergingLayer):

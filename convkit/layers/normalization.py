@@ -35,6 +35,10 @@ class BatchNormalization(Layer):
         gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -50,9 +54,13 @@ class BatchNormalization(Layer):
                 f" momentum={momentum!r}, epsilon={epsilon!r}"
             )
         self.center, self.scale = center, scale
-        self.gamma_initializer, self.beta_initializer = gamma_initializer, beta_initializer
-        self.moving_mean_initializer = moving_mean_initializer
-        self.moving_variance_initializer = moving_variance_initializer
+        self._keep_weight_options(
+            **{"gamma_initializer": gamma_initializer, "beta_initializer": beta_initializer},
+            **{"gamma_regularizer": gamma_regularizer, "beta_regularizer": beta_regularizer},
+            **{"gamma_constraint": gamma_constraint, "beta_constraint": beta_constraint},
+            moving_mean_initializer=moving_mean_initializer,
+            moving_variance_initializer=moving_variance_initializer,
+        )
         self._gamma: Variable | None = None
         self._beta: Variable | None = None
         self._moving_mean: Variable | None = None
@@ -69,10 +77,7 @@ class BatchNormalization(Layer):
         names = [*(["gamma"] if self.scale else []), *(["beta"] if self.center else [])]
         for name in (*names, "moving_mean", "moving_variance"):
             moving = name.startswith("moving")
-            made = self.add_weight(
-                name, shape, getattr(self, f"{name}_initializer"), trainable=not moving
-            )
-            setattr(self, "_" + name, made)
+            setattr(self, "_" + name, self.add_weight(name, shape, trainable=not moving))
 
     def call(self, x: Tensor, training: bool) -> Tensor:
         """Emit the normalization, in training with the update of the moving statistics."""

@@ -100,3 +100,44 @@ class GlobalMaxPooling2D(_GlobalPooling2D):
     def call(self, x: Tensor, training: bool) -> Tensor:
         """Emit max pooling with a window as large as the map."""
         return self._shaped(ops.max_pool2d(x, x.shape[1:3]))
+
+
+class _AdaptivePooling2D(Layer):
+    """What max and average pooling to a given size share."""
+
+    def __init__(self, output_size: Any, data_format: str | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        check_data_format(type(self).__name__, data_format)
+        self.output_size = _check.pair(type(self).__name__, "output_size", output_size)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Return (None, *output_size, channels)."""
+        check_rank(self, input_shape, 4, "(batch, height, width, channels)", HINT)
+        if any(k > n for k, n in zip(self.output_size, input_shape[1:3], strict=True)):
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: output_size must not be larger than the map,"
+                f" got output_size={self.output_size} for input {input_shape}"
+            )
+        return (input_shape[0], *self.output_size, input_shape[3])
+
+
+class AdaptiveMaxPooling2D(_AdaptivePooling2D):
+    """The maxima of output_size windows that cover the map, whatever its size.
+
+    Window r of R covers the rows from floor(r H / R) to ceil((r + 1) H / R), as in PyTorch.
+
+    Input shape:  (batch, height, width, channels)
+    Output shape: (batch, *output_size, channels)
+    """
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """Emit the pooling."""
+        return ops.adaptive_max_pool2d(x, self.output_size)
+
+
+class AdaptiveAveragePooling2D(_AdaptivePooling2D):
+    """The means of output_size windows that cover the map, those of AdaptiveMaxPooling2D."""
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """Emit the pooling."""
+        return ops.adaptive_avg_pool2d(x, self.output_size)

@@ -34,11 +34,18 @@ from convkit.ops.elementwise import (
     zero_pad2d,
 )
 from convkit.ops.group_norm import group_norm, layer_norm
-from convkit.ops.loss import mean_squared_error, softmax_cross_entropy
+from convkit.ops.loss import (
+    element_loss,
+    mean_loss,
+    mean_squared_error,
+    softmax_cross_entropy,
+    total_loss,
+)
+from convkit.ops.numpy_function import numpy_function
 from convkit.ops.pool import avg_pool2d, max_pool2d
 from convkit.ops.resize import adaptive_avg_pool2d, adaptive_max_pool2d, upsample2d
 from convkit.ops.softmax import log_softmax, softmax
-from convkit.ops.update import Parameter, moving_average, update
+from convkit.ops.update import Parameter, moving_average, muon_update, update
 from convkit.ops.weights import constrain, penalty, weight_average
 
 __all__ = [
@@ -64,6 +71,7 @@ __all__ = [
     "dense",
     "divide",
     "dropout",
+    "element_loss",
     "exp",
     "group_norm",
     "layer_norm",
@@ -71,10 +79,13 @@ __all__ = [
     "log_softmax",
     "max_pool2d",
     "maximum",
+    "mean_loss",
     "mean_squared_error",
     "minimum",
     "moving_average",
     "multiply",
+    "muon_update",
+    "numpy_function",
     "penalty",
     "permute",
     "prelu",
@@ -86,6 +97,7 @@ __all__ = [
     "sqrt",
     "square",
     "subtract",
+    "total_loss",
     "update",
     "upsample2d",
     "weight_average",

@@ -52,7 +52,9 @@ class Op:
     Subclasses set the class attributes and, where the op is differentiable, `gradient`.
     """
 
-    kernel: ClassVar[str] = ""  # "": a view of its input, nothing to run
+    kernel: ClassVar[str] = ""  # "": a view of its input, nothing to run, or a function of Python
+    # Runs in Python, between the parts of a program: defines run_on_host.
+    on_host: ClassVar[bool] = False
     struct: ClassVar[Struct]
     # Output roles whose pointer may be null when nobody reads them.
     optional: ClassVar[frozenset[str]] = frozenset()
@@ -120,6 +122,12 @@ class Op:
                 values[field] = address(tensor) + itemsize * self.offsets.get(role, 0)
         self.struct.fill(slots, values)
 
+    def run_on_host(
+        self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Compute the outputs, arrays to write into, from the inputs."""
+        raise NotImplementedError(f"{type(self).__name__} runs a kernel")
+
     def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
         """Emit the ops of the gradient.
 
@@ -166,6 +174,11 @@ def is_tensor(value: Any) -> TypeGuard[Tensor]:
     from convkit.graph import Tensor  # it needs this module
 
     return isinstance(value, Tensor)
+
+
+def operands(x: Any, *others: Any) -> tuple[Any, ...]:
+    """Return all as tensors of the graph of x: Variables, arrays and numbers too; None stays."""
+    return (x, *(o if o is None or is_tensor(o) else x.graph.operand(o) for o in others))
 
 
 def one_sample(shape: Shape) -> tuple[int, ...]:

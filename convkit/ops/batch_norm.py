@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convkit import _check
-from convkit.ops.base import Op, Struct, check_real, check_shape, emit, sized
+from convkit.ops.base import Op, Struct, check_real, check_shape, emit, operands, sized
 
 if TYPE_CHECKING:
     from convkit.graph import Tensor
@@ -94,6 +94,7 @@ def batch_norm(
     x: Tensor, gamma: Tensor | None, beta: Tensor | None, *, epsilon: float = 1e-3
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Emit normalization by the batch's statistics: (y, mean, variance)."""
+    x, gamma, beta = operands(x, gamma, beta)
     epsilon = _check_norm("batch_norm", x, epsilon, gamma=gamma, beta=beta)
     inputs = {"x": x, "gamma": gamma, "beta": beta}
     op = BatchNormForward(inputs, **sized(rows=x.shape[:-1], c=x.shape[-1:]))
@@ -112,6 +113,7 @@ def batch_norm_inference(
     epsilon: float = 1e-3,
 ) -> Tensor:
     """Emit normalization by given statistics."""
+    x, mean, variance, gamma, beta = operands(x, mean, variance, gamma, beta)
     vectors = {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta}
     epsilon = _check_norm("batch_norm_inference", x, epsilon, **vectors)
     op = BatchNormInference({"x": x, **vectors}, **sized(rows=x.shape[:-1], c=x.shape[-1:]))

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from convkit import _check, runtime
-from convkit.ops.base import Op, Struct, check_rank, check_real, check_shape, emit, one_sample
+from convkit.ops.base import (
+    Op,
+    Struct,
+    check_rank,
+    check_real,
+    check_shape,
+    emit,
+    one_sample,
+    operands,
+)
 from convkit.ops.broadcast import binary
 
 if TYPE_CHECKING:
@@ -85,6 +94,7 @@ def conv2d(
     groups: int = 1,
 ) -> Tensor:
     """Emit a convolution; see convkit.functional.conv2d. Depthwise is groups = channels."""
+    x, w, b = operands(x, w, b)
     function = "conv2d"
     check_real(function, x=x, w=w, b=b)
     check_rank(function, "x", x, 4, "(N, H, W, C)")
@@ -129,6 +139,7 @@ def conv2d_transpose(
     output_padding: Any = None,
 ) -> Tensor:
     """Emit a transposed convolution; see convkit.functional.conv2d_transpose."""
+    x, w, b = operands(x, w, b)
     function = "conv2d_transpose"
     check_real(function, x=x, w=w, b=b)
     check_rank(function, "x", x, 4, "(N, H, W, C)")

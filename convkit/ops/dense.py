@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from convkit.ops.base import Op, Struct, check_rank, check_real, check_shape, emit, sized
+from convkit.ops.base import Op, Struct, check_rank, check_real, check_shape, emit, operands, sized
 
 if TYPE_CHECKING:
     from convkit.graph import Tensor
@@ -52,6 +52,7 @@ class DenseBackwardWeights(Op):
 
 def dense(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """Emit x w + b; x is (..., C), w (C, K), b (K,)."""
+    x, w, b = operands(x, w, b)
     function = "dense"
     check_real(function, x=x, w=w, b=b)
     check_rank(function, "w", w, 2, "(C, K)")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from convkit import _check
-from convkit.ops.base import Op, Struct, check_real, emit, one_sample, product, sized
+from convkit.ops.base import Op, Struct, check_real, emit, one_sample, operands, product, sized
 
 if TYPE_CHECKING:
     from convkit.graph import Tensor
@@ -58,6 +58,7 @@ def _emit(
     sizes: Mapping[str, tuple[int | None, ...]],
     groups: int,
 ) -> Tensor:
+    x, gamma, beta = operands(x, gamma, beta)
     check_real(function, x=x, gamma=gamma, beta=beta)
     epsilon = _check.number(function, "epsilon", epsilon)
     if epsilon < 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MOVING_AVERAGE = Struct("ck_moving_average", "moving batch", "count", "momentum")
 PARAMETER = Struct("ck_parameter", "w slot1 slot2 slot3 g", "count", "decay rate")
 UPDATE = Struct("ck_update", "step parameters hyper", "n_parameters")
+MUON = Struct(
+    "ck_muon", "w slot1 step g hyper", "rows cols steps nesterov", "momentum a b c scale decay rate"
+)
 
 SLOTS = ("slot1", "slot2", "slot3")
 
@@ -179,3 +182,41 @@ def update(
         writes.extend(written)
         numbers |= {f"decay{i}": float(p.decay), f"rate{i}": p.rate}
     emit(op_class(inputs, numbers, writes=writes))
+
+
+class MuonUpdate(Op):
+    """A step of Muon for one matrix."""
+
+    kernel = "muon_update"
+    struct = MUON
+
+
+def muon_update(
+    graph: Graph,
+    parameter: Parameter,
+    hyper: Variable,
+    step: Variable | None,
+    numbers: Mapping[str, float],
+) -> None:
+    """Emit a step of Muon for one weight of at least 2 axes, taken as a matrix (..., K).
+
+    The parameter has one slot, the momentum. `numbers` are the fields of struct ck_muon: steps,
+    nesterov, momentum, a, b, c, scale, decay. step, if given, counts up.
+    """
+    function = "muon_update"
+    w = parameter.variable
+    if len(w.shape) < 2:
+        raise ValueError(f"{function}: a weight must have at least 2 axes, got {w!r}")
+    slot = parameter.slots[0]
+    assert slot is not None
+    inputs = {"w": graph.variable(w), "slot1": graph.variable(slot), "g": parameter.gradient}
+    for name, tensor in inputs.items():
+        check_real(function, **{name: tensor})
+        check_shape(function, name, tensor, w.shape)
+    inputs["hyper"] = graph.variable(hyper)
+    writes = ["w", "slot1"]
+    if step is not None:
+        inputs["step"] = graph.variable(step)
+        writes.append("step")
+    sizes = {"rows": product(w.shape[:-1]), "cols": w.shape[-1], "rate": parameter.rate}
+    emit(MuonUpdate(inputs, {**numbers, **sizes}, writes=writes))

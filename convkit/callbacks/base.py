@@ -7,16 +7,21 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from convkit.model import Model
 
-__all__ = ["Callback", "CallbackList", "History", "ProgressBar"]
-
-Logs = dict[str, float]
+Logs = dict[str, Any]
 
 
 class Callback:
-    """Override what you need; `self.model` is the model, `self.params` what fit was called with."""
+    """Override what you need; `self.model` is the model, `self.params` what fit was called with.
+
+    params holds "epochs", "steps" and "verbose". Setting `self.model.stop_training = True` ends
+    training after the batch. What a callback puts into the logs of on_epoch_end, those after it see
+    and History keeps.
+    """
 
     model: Model
     params: dict[str, Any]
@@ -33,7 +38,7 @@ class Callback:
         """Run before the first epoch."""
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Run after the last epoch."""
+        """Run after the last epoch, with its logs."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Run before an epoch."""
@@ -48,10 +53,16 @@ class Callback:
         """Run after a training step, with the running means."""
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
-        """Run before an evaluation."""
+        """Run before an evaluation, also that of fit's validation data."""
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """Run after an evaluation."""
+        """Run after an evaluation, with its loss and metrics."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before a batch of an evaluation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run after a batch of an evaluation, with the running means."""
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         """Run before a prediction."""
@@ -59,9 +70,16 @@ class Callback:
     def on_predict_end(self, logs: Logs | None = None) -> None:
         """Run after a prediction."""
 
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before a batch of a prediction."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run after a batch of a prediction, with its "outputs"."""
+
 
 def _overrides(callback: Callback, hook: str) -> bool:
-    return getattr(type(callback), hook, None) is not getattr(Callback, hook)
+    method = getattr(callback, hook)
+    return getattr(method, "__func__", method) is not getattr(Callback, hook)
 
 
 class CallbackList:
@@ -99,7 +117,7 @@ class History(Callback):
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
-        self.history: dict[str, list[float]] = {}
+        self.history: dict[str, list[Any]] = {}
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Append the epoch's numbers."""
@@ -117,8 +135,16 @@ class History(Callback):
         return viz.curves(self, metrics)
 
 
-def _text(logs: Logs) -> str:
-    return " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
+def logs_text(logs: Logs) -> str:
+    """Write loss and metrics in one line."""
+    return " - ".join(f"{name}: {number_text(value)}" for name, value in logs.items())
+
+
+def number_text(value: Any) -> str:
+    """Write a number with 4 digits, or with an exponent where those would hide it."""
+    if np.ndim(value):
+        return "[" + ", ".join(number_text(item) for item in value) + "]"
+    return f"{value:.4f}" if value == 0 or abs(value) > 1e-3 else f"{value:.4e}"
 
 
 class ProgressBar(Callback):
@@ -147,21 +173,19 @@ class ProgressBar(Callback):
         if now - self._shown > 0.1:
             self._shown = now
             self._bar.update(batch + 1 - self._bar.n)
-            self._bar.set_postfix_str(_text(logs or {}))
+            self._bar.set_postfix_str(logs_text(logs or {}))
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Finish the bar, or print the line."""
         seconds = time.perf_counter() - self._start
         if self._bar is not None:
             self._bar.update(self.params["steps"] - self._bar.n)
-            self._bar.set_postfix_str(_text(logs or {}))
+            self._bar.set_postfix_str(logs_text(logs or {}))
             self._bar.close()
             self._bar = None
         elif self.verbose:
-            print(
-                f"Epoch {epoch + 1}/{self.params['epochs']} - {seconds:.1f}s - {_text(logs or {})}",
-                flush=True,
-            )
+            title = f"Epoch {epoch + 1}/{self.params['epochs']}"
+            print(f"{title} - {seconds:.1f}s - {logs_text(logs or {})}", flush=True)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Close a bar that an interrupt left open."""

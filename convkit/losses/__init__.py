@@ -1,0 +1,104 @@
+"""Losses: inside of a model they emit ops; alone they take plain arrays, as in Keras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convkit import _lookup
+from convkit.losses.base import Loss
+from convkit.losses.categorical import (
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    SparseCategoricalCrossentropy,
+)
+from convkit.losses.elementwise import (
+    BinaryCrossentropy,
+    BinaryFocalCrossentropy,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    SquaredHinge,
+)
+from convkit.losses.functions import (
+    CLASSES,
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    hinge,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
+
+__all__ = [
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+    "sparse_categorical_crossentropy",
+    "squared_hinge",
+]
+
+NAMES: dict[str, type[Loss]] = {function.__name__: cls for function, cls in CLASSES.items()} | {
+    **{"mse": MeanSquaredError, "MSE": MeanSquaredError},
+    **{"mae": MeanAbsoluteError, "MAE": MeanAbsoluteError},
+    **{"mape": MeanAbsolutePercentageError, "MAPE": MeanAbsolutePercentageError},
+    **{"msle": MeanSquaredLogarithmicError, "MSLE": MeanSquaredLogarithmicError},
+    **{"bce": BinaryCrossentropy, "BCE": BinaryCrossentropy},
+    **{"kld": KLDivergence, "KLD": KLDivergence, "logcosh": LogCosh},
+}
+
+
+def get(value: Any) -> Loss:
+    """Return a loss from its name, class, function, config or instance.
+
+    A wrong name suggests the nearest.
+    """
+    if callable(value) and value in CLASSES:
+        return CLASSES[value]()
+    if callable(value) and not isinstance(value, Loss | type):
+        raise TypeError(
+            f"compile: loss must be a name or a convkit.losses.Loss, got the function {value!r};"
+            " NumPy functions have no gradient by themselves: derive from convkit.losses.Loss"
+        )
+    return _lookup.find("compile", "loss", value, Loss, NAMES)

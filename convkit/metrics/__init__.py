@@ -1,0 +1,128 @@
+"""Metrics on plain arrays: update_state, result, reset_state, as in Keras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convkit import _check, _lookup
+from convkit.metrics.accuracy import (
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+)
+from convkit.metrics.base import Mean, MeanMetric, MeanMetricWrapper, Metric, Sum
+from convkit.metrics.confusion import (
+    AUC,
+    ConfusionMatrix,
+    F1Score,
+    FalseNegatives,
+    FalsePositives,
+    FBetaScore,
+    Precision,
+    Recall,
+    TrueNegatives,
+    TruePositives,
+    confusion_matrix,
+)
+from convkit.metrics.regression import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    RootMeanSquaredError,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
+
+__all__ = [
+    "AUC",
+    "Accuracy",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "ConfusionMatrix",
+    "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "Mean",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanMetric",
+    "MeanMetricWrapper",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Metric",
+    "Poisson",
+    "Precision",
+    "Recall",
+    "RootMeanSquaredError",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "SquaredHinge",
+    "Sum",
+    "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
+    "confusion_matrix",
+    "get",
+]
+
+_KINDS: tuple[type[Metric], ...] = (
+    *(AUC, BinaryAccuracy, BinaryCrossentropy, CategoricalAccuracy, CategoricalCrossentropy),
+    *(CosineSimilarity, F1Score, FalseNegatives, FalsePositives, FBetaScore, Hinge, KLDivergence),
+    *(LogCoshError, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError),
+    *(MeanSquaredLogarithmicError, Poisson, Precision, Recall, RootMeanSquaredError),
+    *(SparseCategoricalAccuracy, SparseCategoricalCrossentropy, SparseTopKCategoricalAccuracy),
+    *(SquaredHinge, TopKCategoricalAccuracy, TrueNegatives, TruePositives),
+)
+NAMES: dict[str, type[Metric]] = {
+    cls.default_name or _check.snake_case(cls.__name__): cls for cls in _KINDS
+} | {
+    **{"mse": MeanSquaredError, "MSE": MeanSquaredError},
+    **{"mae": MeanAbsoluteError, "MAE": MeanAbsoluteError},
+    **{"mape": MeanAbsolutePercentageError, "MAPE": MeanAbsolutePercentageError},
+    **{"msle": MeanSquaredLogarithmicError, "MSLE": MeanSquaredLogarithmicError},
+    **{"rmse": RootMeanSquaredError, "f1_score": F1Score, "fbeta_score": FBetaScore},
+    **{"kld": KLDivergence, "bce": BinaryCrossentropy, "log_cosh": LogCoshError},
+}
+# What depends on labels and outputs: name -> (one output, class numbers, rows).
+CHOSEN: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
+    "accuracy": (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy),
+    "crossentropy": (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy),
+}
+CHOSEN |= {"acc": CHOSEN["accuracy"], "ce": CHOSEN["crossentropy"]}
+
+
+def get(value: Any, label_kind: str = "values", outputs: int = 1) -> Metric:
+    """Return a metric from its name, class, function, config or instance.
+
+    "accuracy" and "crossentropy" are chosen by labels and outputs, as in Keras. A wrong name
+    suggests the nearest.
+    """
+    if isinstance(value, str):
+        if value in CHOSEN:
+            one, numbers, rows = CHOSEN[value]
+            cls = numbers if label_kind == "integer" else one if outputs == 1 else rows
+            return cls(name=value)
+        known = {**NAMES, **{cls.__name__: cls for cls in NAMES.values()}}
+        return known[_check.one_of("compile", "metrics", value, (*known, *CHOSEN))](name=value)
+    if callable(value) and not isinstance(value, Metric | type):
+        return MeanMetricWrapper(value)
+    return _lookup.find("compile", "metrics", value, Metric, NAMES)

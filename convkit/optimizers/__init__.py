@@ -1,0 +1,42 @@
+"""Optimizers with Keras's names, defaults and formulas; one fused kernel updates all parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convkit import _lookup
+from convkit import schedules as schedules
+from convkit.optimizers.base import Optimizer
+from convkit.optimizers.lookahead import Lookahead
+from convkit.optimizers.muon import Muon
+from convkit.optimizers.rules import SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Lion",
+    "Lookahead",
+    "Muon",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "get",
+    "schedules",
+]
+
+NAMES: dict[str, type[Optimizer]] = {
+    **{"adagrad": Adagrad, "adam": Adam, "adamw": AdamW, "lion": Lion, "muon": Muon},
+    **{"nadam": Nadam, "rmsprop": RMSprop, "sgd": SGD},
+}
+
+
+def get(value: Any) -> Optimizer:
+    """Return an optimizer from its name, class, config or instance.
+
+    Capitals do not matter. A wrong name suggests the nearest.
+    """
+    if isinstance(value, str):
+        value = value.lower()
+    return _lookup.find("compile", "optimizer", value, Optimizer, NAMES)
