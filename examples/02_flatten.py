@@ -4,7 +4,7 @@ import numpy as np
 from lesson import Lesson
 
 import convkit
-from convkit import layers, utils, viz
+from convkit import layers, optimizers, utils, viz
 
 lesson = Lesson(__doc__)
 (x, y), _ = lesson.digits()
@@ -42,7 +42,7 @@ pixels = convkit.Sequential(
         layers.Dense(10, activation="softmax", kernel_initializer="zeros"),
     ]
 )
-pixels.compile("adam", loss="categorical_crossentropy", metrics="accuracy")
+pixels.compile(optimizers.SGD(0.1), loss="categorical_crossentropy", metrics="accuracy")
 history = pixels.fit(x, labels, epochs=lesson.epochs(5), verbose=0)
 print(f"the pixels alone: {100 * history.history['accuracy'][-1]:.1f} %")
 lesson.save(viz.class_weights(pixels.layers[-1], (28, 28)), "02_weights.png")

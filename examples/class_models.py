@@ -8,7 +8,7 @@ import time
 from lesson import Lesson
 
 import convkit
-from convkit import layers, utils
+from convkit import callbacks, layers, utils
 
 
 def network(shape, filters, padding, pooled, hidden):
@@ -31,10 +31,23 @@ NETWORKS = {
     "LeNet-5 on colour images": (COLOUR, (6, 16), ("valid", "valid"), True, (120, 84)),
 }
 
+
+class Clock(callbacks.Callback):
+    """Note the fastest epoch: the one that other programs on the machine disturbed least."""
+
+    best = float("inf")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.best = min(self.best, time.perf_counter() - self.start)
+
+
 lesson = Lesson(__doc__)
 epochs = 2 if lesson.quick else 10
 grey, colour = lesson.digits(), lesson.colours()[:2]
-print("| network | parameters | training accuracy | test accuracy | seconds an epoch |")
+print("| network | parameters | training accuracy | test accuracy | fastest epoch, s |")
 print("|---|---|---|---|---|")
 counts = []
 for name, arguments in NETWORKS.items():
@@ -42,14 +55,13 @@ for name, arguments in NETWORKS.items():
     (x, y), (x_test, y_test) = colour if arguments[0] == COLOUR else grey
     model = network(*arguments)
     model.compile(loss="categorical_crossentropy", metrics="accuracy")
-    start = time.perf_counter()
-    history = model.fit(x, utils.to_categorical(y), epochs=epochs, verbose=0)
-    seconds = (time.perf_counter() - start) / epochs
+    clock = Clock()
+    history = model.fit(x, utils.to_categorical(y), epochs=epochs, verbose=0, callbacks=[clock])
     _, accuracy = model.evaluate(x_test, utils.to_categorical(y_test, 10), verbose=0)
     shares = [100 * share for share in (history.history["accuracy"][-1], accuracy)]
     counts.append(model.count_params())
     print(
-        f"| {name} | {counts[-1]:,} | {shares[0]:.2f} % | {shares[1]:.2f} % | {seconds:.2f} |",
+        f"| {name} | {counts[-1]:,} | {shares[0]:.2f} % | {shares[1]:.2f} % | {clock.best:.2f} |",
         flush=True,
     )
 

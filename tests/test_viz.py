@@ -145,6 +145,9 @@ def drawn(name, rng):
         "one image": lambda: viz.images(grey[:1, :, :, None]),
         "rgb_planes": lambda: viz.rgb_planes(colour[0]),
         "predictions": lambda: viz.predictions(colour, labels[:20], guesses[:20], LONG),
+        "long names": lambda: viz.mistakes(
+            colour, labels[:20], guesses[:20], 10 * ["automobile"], columns=4
+        ),
         "mistakes": lambda: viz.mistakes(colour, labels[:20], guesses[:20], LONG),
         "filters": lambda: viz.filters(rng.standard_normal((5, 5, 3, 6))),
         "many filters": lambda: viz.filters(rng.standard_normal((3, 3, 64, 128)), title="many"),
@@ -155,6 +158,7 @@ def drawn(name, rng):
         "histograms": lambda: viz.histograms({"first layer": grey, "second layer": 50 * grey}),
         "shared axis": lambda: viz.histograms({"a": grey, "b": 9 * grey}, share_axis=True),
         "curves": lambda: viz.curves(runs),
+        "one epoch": lambda: viz.curves({"loss": [1.0]}),
         "several curves": lambda: viz.curves({"with": runs, "without": runs}, ["loss"]),
         "confusion_matrix": lambda: viz.confusion_matrix(labels, guesses, LONG),
         "confusion of two": lambda: viz.confusion_matrix([0, 1, 1], [0, 1, 0]),
@@ -182,6 +186,7 @@ def test_nothing_overlaps_or_is_cut_off(name, rng, tmp_path):
 @needs_matplotlib
 def test_what_the_layout_test_sees(rng):
     crowded = viz.images(rng.random((8, 9, 9)), ["a title that is far too long"] * 8)
+    crowded.set_size_inches(4, 1)
     with pytest.raises(AssertionError, match=r"lies over|cut off"):
         check_layout(crowded)
     assert crowded._repr_png_()[:4] == b"\x89PNG"  # what notebooks show
@@ -246,6 +251,17 @@ def test_models_draw_themselves(rng):
     expected = (values - values.min()) / max(np.ptp(values), 0.1 * np.ptp(maps))
     np.testing.assert_allclose(tile, expected, atol=1e-6)
 
+    flat = NETWORKS["flatten"].sequential()
+    scaled = convkit.Sequential(
+        [convkit.Input((28, 28)), convkit.layers.Rescaling(1 / 255), *flat.layers]
+    )
+    titles = [axes.get_title(loc="left") for axes in scaled.plot_feature_maps(x, names=LONG).axes]
+    assert titles[:3] == [
+        "image (28, 28)",
+        f"{scaled.layers[0].name}  (28, 28)",
+        f"{flat.layers[0].name}  (784,)",
+    ]
+
     first = model.plot_filters()
     sheet = np.asarray(first.axes[0].images[0].get_array())
     np.testing.assert_allclose(sheet[:, :5], model.layers[0].kernel[:, :, 0, 0], rtol=1e-6)
@@ -264,7 +280,7 @@ WRONG = [
     (lambda: viz.filters(np.zeros((5, 5))), r"\(KH, KW, channels, filters\)"),
     (lambda: viz.filters(convkit.layers.Conv2D(3, 5)), "a built layer"),
     (lambda: viz.class_weights(np.zeros((784, 10)), (28, 27)), "hold the kernel's 784 rows"),
-    (lambda: viz.feature_maps({"odd": np.zeros((1, 2, 3))}), "'odd' of shape"),
+    (lambda: viz.feature_maps({"odd": np.zeros((1, 2, 3, 4, 5))}), "'odd' of shape"),
     (lambda: viz.histograms({}), "at least one array"),
     (lambda: viz.histograms({"a": [np.nan]}), "finite"),
     (lambda: viz.curves({}), "what fit returned"),

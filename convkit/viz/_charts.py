@@ -69,6 +69,8 @@ def curves(histories: Any, metrics: Sequence[str] | None = None) -> Picture:
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("epoch", fontsize=9)
         axes.tick_params(labelsize=8)
+        if max(len(epochs) for epochs, _ in runs.values()) == 1:
+            axes.set_xlim(axes.get_xlim()[0] - 0.5, axes.get_xlim()[1] + 0.5)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=8, frameon=False)
     return picture

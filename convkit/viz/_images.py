@@ -50,7 +50,10 @@ def _sheet(
 ) -> Picture:
     rows = -(-len(pictures) // columns)
     lines = max(text.count("\n") + 1 for text in titles) if any(titles) else 0
-    picture = figure(1.25 * columns, (1.2 + 0.19 * lines) * rows + (0.35 if title else 0))
+    longest = max(len(line) for text in titles for line in text.split("\n"))
+    # Inches: a character of 9 points is about 0.08 wide, and no title may reach the next one's.
+    side = max(1.25, 0.08 * longest)
+    picture = figure(side * columns, (side - 0.05 + 0.19 * lines) * rows + (0.35 if title else 0))
     for i, image in enumerate(pictures):
         axes = picture.add_subplot(rows, columns, i + 1)
         show_image(axes, image)

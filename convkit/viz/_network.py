@@ -114,19 +114,20 @@ def feature_maps(
     maps: layer name -> array (N, ...), as Model.feature_maps returns them; the first sample is
     drawn. Every map has its own scale from its smallest (dark) to its largest value (bright), of at
     least a tenth of its layer's.
-    names: class names, for the last layer's bars.
+    names: class names, for layers of as many numbers.
     """
     function = "viz.feature_maps"
     limit = _check.integer(function, "max_maps", max_maps)
     rows: list[tuple[str, Array]] = []
     for name, value in maps.items():
         array = np.asarray(value)
-        if array.ndim not in (2, 4) or not array.size:
+        if array.ndim not in (2, 3, 4) or not array.size:
             raise ValueError(
-                f"{function}: maps must be arrays (N, H, W, channels) or (N, numbers), got"
-                f" {name!r} of shape {array.shape}"
+                f"{function}: maps must be arrays (N, H, W, channels), (N, H, W) or (N, numbers),"
+                f" got {name!r} of shape {array.shape}"
             )
-        rows.append((name, array[0]))
+        title = f"{name}  {array.shape[1:]}"
+        rows.append((title, array[0, :, :, None] if array.ndim == 3 else array[0]))
     columns = min(8, max([1, *(min(a.shape[-1], limit) for _, a in rows if a.ndim == 3)]))
     heights = [1.6] if image is not None else []
     for _, array in rows:
@@ -140,8 +141,7 @@ def feature_maps(
         panels[0].set_anchor("W")
         panels[0].set_title(f"image {pixels.shape}", fontsize=9, loc="left", pad=3)
         panels = panels[1:]
-    for axes, (name, array) in zip(panels, rows, strict=True):
-        text = f"{name}  {array.shape}"
+    for axes, (text, array) in zip(panels, rows, strict=True):
         if array.ndim == 3:
             sheet = mosaic(_tiles(array, limit, columns), columns, 2, np.nan)
             axes.imshow(sheet, cmap=AMOUNT, vmin=0, vmax=1, interpolation="nearest")
@@ -154,7 +154,8 @@ def feature_maps(
             places = np.arange(len(array))
             axes.bar(places, array, color=[BLUE if k == best else GREY for k in places])
             plain(axes)
-            axes.set_xticks(places, places if names is None else names, fontsize=8)
+            named = names is not None and len(names) == len(array)
+            axes.set_xticks(places, names if named else places, fontsize=8)
             axes.tick_params(axis="y", labelsize=7)
         else:
             axes.imshow(array[None], cmap=AMOUNT, aspect="auto", interpolation="nearest")
