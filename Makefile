@@ -6,7 +6,8 @@ SOURCES = setup.py pyproject.toml $(wildcard csrc/*) convkit/_core.pyx convkit/_
 WARNINGS = -Wall -Wextra -Werror
 ISAS ?= baseline avx2
 
-.PHONY: help demo lessons test test-isa test-c test-aarch64 sanitize lint format bench wheel clean
+.PHONY: help demo lessons test test-isa test-c test-aarch64 sanitize lint format bench numbers \
+	readme-numbers wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -51,9 +52,16 @@ format: $(VENV)/built ## format Python and C
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i csrc/*.c csrc/*.h csrc/*.inc tests/c/*.c
 
-bench: $(VENV)/built ## measure kernels and training, beside PyTorch where it is installed
-	$(BIN)/python benchmarks/compare.py conv
-	$(BIN)/python benchmarks/compare.py train
+bench: $(VENV)/built ## measure training beside the other libraries that are installed
+	$(BIN)/convkit bench
+
+numbers: $(VENV)/built ## measure everything (ten minutes) and put it into README.md
+	$(BIN)/convkit bench all --json benchmarks/numbers.json
+	$(MAKE) readme-numbers
+
+readme-numbers: $(VENV)/built ## put benchmarks/numbers.json into README.md, as tables and a picture
+	$(BIN)/python tools/paste_numbers.py benchmarks/numbers.json README.md --plot benchmarks/numbers.svg
+	$(BIN)/python benchmarks/goals.py benchmarks/numbers.json
 
 wheel: $(VENV)/built ## build a wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

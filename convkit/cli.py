@@ -40,8 +40,9 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("info", help="print version, CPU, instruction sets, threads")
 
-    bench = commands.add_parser("bench", help="measure the machine and a few kernels")
-    bench.add_argument("--seconds", type=float, default=0.3, metavar="S", help="per row")
+    from convkit.bench.cli import add_arguments
+
+    add_arguments(commands.add_parser("bench", help="compare with the libraries installed beside"))
 
     download = commands.add_parser("download", help="fetch a dataset into the cache")
     download.add_argument("dataset", metavar="DATASET")
@@ -176,31 +177,9 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    import convkit
-    from convkit import _core
-    from convkit import functional as F
+    from convkit.bench import cli
 
-    threads = convkit.get_num_threads()
-    peak = _core.peak_gflops(threads, arguments.seconds)
-    stream = _core.stream_gbs(threads, arguments.seconds)
-    print(f"{convkit.runtime.active_isa()}, {threads} threads")
-    print(f"FMA peak {peak:.0f} GFLOP/s, memory {stream:.1f} GB/s (read + written)")
-    generator = np.random.default_rng(0)
-    for h, c, k, size in ((28, 1, 32, 3), (32, 64, 64, 3), (16, 128, 128, 3), (14, 6, 16, 5)):
-        x = generator.standard_normal((32, h, h, c), np.float32)
-        w = generator.standard_normal((size, size, c, k), np.float32)
-        y = F.conv2d(x, w)
-        best, end = np.inf, time.perf_counter() + arguments.seconds
-        while time.perf_counter() < end:
-            start = time.perf_counter()
-            F.conv2d(x, w, out=y)
-            best = min(best, time.perf_counter() - start)
-        rate = 2 * y.size * size * size * c / best / 1e9
-        print(
-            f"conv2d {h}x{h}x{c} -> {k}, {size}x{size}, batch 32: {1e3 * best:.3f} ms,"
-            f" {rate:.0f} GFLOP/s ({100 * rate / peak:.0f} % of peak)"
-        )
-    return 0
+    return cli.run(arguments)
 
 
 def _download(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+# The pages of the class load MNIST; tests/test_class_docs.py runs them on stand-ins.
+PAGES = [
+    page
+    for page in sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+    if not page.name.startswith("class")
+]
 BLOCK = re.compile(
     r"^```python(?: (?P<needs>\w+))?\n(?P<source>.*?)^```$", re.MULTILINE | re.DOTALL
 )

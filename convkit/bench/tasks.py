@@ -1,0 +1,186 @@
+"""What a library can be asked to do, and the data for it: the same numbers in every library.
+
+A task is built by a library's module into `Prepared`: work that can be repeated. Directions are
+"fwd", "dx" and "dw" of a convolution, "fwd" and "both" (forward, then backward) of other
+operations.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convkit.bench.nets import NETS
+from convkit.bench.shapes import BY_ID, ConvShape
+
+Array = NDArray[Any]
+
+# Runs n units of work (calls, or training steps), one after another, to their end.
+Work = Callable[[int], Any]
+
+# Library -> (package that must be installed, module that builds its tasks, family).
+# Within a family the fastest speaks for all: PyTorch has two layouts.
+LIBRARIES = {
+    "convkit": ("convkit", "in_convkit", "convkit"),
+    "torch": ("torch", "in_torch", "torch"),
+    "torch_channels_last": ("torch", "in_torch", "torch"),
+    "torch_compile": ("torch", "in_torch", "torch_compile"),
+    "tensorflow": ("tensorflow", "in_tensorflow", "tensorflow"),
+    "jax": ("jax", "in_jax", "jax"),
+    "numpy": ("numpy", "in_numpy", "numpy"),
+}
+
+KINDS = ("conv", "op", "train", "predict")
+OPS = ("max_pool", "batch_norm_relu", "add_relu", "dense", "sgd", "adam")
+
+LEARNING_RATE, MOMENTUM, EPSILON = 0.01, 0.9, 1e-3
+
+# Numbers of a training set in memory, 32 MB; longer runs go over it again.
+POOL_NUMBERS = 2**23
+
+
+class NotOffered(Exception):
+    """A library has no such operation, or nothing that would be worth comparing."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to measure. `name` is a net, a convolution's id, or an operation.
+
+    `shape` is one sample's shape of an operation (for optimizers, that of the parameter).
+    """
+
+    kind: str
+    name: str
+    direction: str = "fwd"
+    batch: int = 128
+    shape: tuple[int, ...] = ()
+
+
+@dataclass
+class Prepared:
+    """Work of one library, what is known about it, and what it computes, as NumPy arrays."""
+
+    work: Work
+    info: dict[str, Any] = field(default_factory=dict)
+    result: Callable[[], Array] | None = None
+
+
+def installed(library: str) -> bool:
+    """Say whether a library can be measured here."""
+    return importlib.util.find_spec(LIBRARIES[library][0]) is not None
+
+
+def prepare(library: str, task: Task) -> Prepared:
+    """Build a task for a library. Raises NotOffered where the library has no such thing."""
+    module = importlib.import_module(f"convkit.bench.{LIBRARIES[library][1]}")
+    build = getattr(module, task.kind, None)
+    if build is None:
+        raise NotOffered(f"{library} has no {task.kind}")
+    if task.kind == "conv":
+        return build(library, ConvData(BY_ID[task.name], task.batch), task.direction)
+    if task.kind == "op":
+        return build(library, OpData(task), task.direction)
+    net = NETS[task.name]
+    each = task.batch * math.prod(net.input_shape)
+    batches = max(1, POOL_NUMBERS // each) if task.kind == "train" else 1
+    x, y = images_and_labels(net.input_shape, net.classes, batches * task.batch)
+    return build(library, net, x, y, task.batch)
+
+
+def images_and_labels(
+    shape: tuple[int, ...], classes: int, count: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return random images (NHWC) and labels: the speed is that of real ones."""
+    rng = np.random.default_rng(0)
+    return rng.random((count, *shape), np.float32), rng.integers(0, classes, count)
+
+
+def repeat(call: Callable[[], Any], finish: Callable[[Any], Any] | None = None) -> Work:
+    """Return work that calls again and again, and waits for the last result with `finish`."""
+
+    def work(n: int) -> None:
+        result = None
+        for _ in range(n):
+            result = call()
+        if finish is not None:
+            finish(result)
+
+    return work
+
+
+class ConvData:
+    """Arrays of a convolution: input, weights, bias and the gradient of the output."""
+
+    def __init__(self, shape: ConvShape, batch: int) -> None:
+        rng = np.random.default_rng(0)
+        s = shape
+        fan_in = s.kernel**2 * s.c // s.groups
+        self.shape = shape
+        self.x = rng.standard_normal((batch, s.h, s.w, s.c), np.float32)
+        self.w = rng.standard_normal((s.kernel, s.kernel, s.c // s.groups, s.k), np.float32)
+        self.w *= np.float32((2 / fan_in) ** 0.5)
+        self.b = rng.standard_normal(s.k, np.float32)
+        self.dy = rng.standard_normal((batch, s.oh, s.ow, s.k), np.float32)
+
+
+class OpData:
+    """Arrays of an operation: two inputs, a matrix or two vectors, the gradient of the output.
+
+    `passes` counts how often an array of the input's size has to be read or written, at least; the
+    roof of an operation bound by memory is that many bytes at the bandwidth measured.
+    """
+
+    def __init__(self, task: Task) -> None:
+        rng = np.random.default_rng(0)
+        self.name = task.name
+        optimizer = task.name in ("sgd", "adam")
+        shape = task.shape if optimizer else (task.batch, *task.shape)
+        if task.name == "dense":
+            *_, inputs, self.units = task.shape
+            shape = (task.batch, inputs)
+            self.w = rng.standard_normal((inputs, self.units), np.float32)
+            self.b = rng.standard_normal(self.units, np.float32)
+            self.dy = rng.standard_normal((task.batch, self.units), np.float32)
+        self.x = rng.standard_normal(shape, np.float32)
+        if task.name == "max_pool":
+            n, h, w, c = shape
+            self.dy = rng.standard_normal((n, h // 2, w // 2, c), np.float32)
+        elif task.name != "dense":
+            self.dy = rng.standard_normal(shape, np.float32)
+        if task.name == "add_relu":
+            self.other = rng.standard_normal(shape, np.float32)
+        self.gamma = rng.random(shape[-1], np.float32) + 0.5
+        self.beta = rng.random(shape[-1], np.float32)
+
+
+# (operation, direction) -> arrays of the input's size that are read or written, at the least:
+# pooling stores a quarter and, in training, a byte for each winner; batch norm reads its input for
+# the statistics and again to apply them, its gradient likewise reads two arrays twice; the ReLU of
+# a sum passes on one gradient, its mask known from the output.
+PASSES_OVER_MEMORY = {
+    ("max_pool", "fwd"): 1 + 1 / 4,
+    ("max_pool", "both"): (1 + 1 / 4 + 1 / 16) + (1 / 4 + 1 / 16 + 1),
+    ("batch_norm_relu", "fwd"): 3,
+    ("batch_norm_relu", "both"): 3 + 5,
+    ("add_relu", "fwd"): 3,
+    ("add_relu", "both"): 3 + 3,
+    ("sgd", "fwd"): 5,
+    ("adam", "fwd"): 7,
+}
+
+
+def bytes_moved(task: Task) -> float | None:
+    """Return the bytes an operation has to move at the least, None where arithmetic binds."""
+    passes = PASSES_OVER_MEMORY.get((task.name, task.direction))
+    if task.kind != "op" or passes is None:
+        return None
+    samples = 1 if task.name in ("sgd", "adam") else task.batch
+    return 4 * passes * samples * float(np.prod(task.shape))
