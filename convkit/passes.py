@@ -54,6 +54,7 @@ def optimize(graph: Graph, kept: Kept, targets: Sequence[Op] | None = None) -> l
     ops = [op.clone() for op in _live_ops(graph.ops, kept, targets)]
     for rewrite in (
         merge_softmax,
+        normalize_in_convolution,
         fuse_norm,
         derive_from_output,
         sink_below_max_pool,
@@ -116,6 +117,26 @@ def _set_activation(op: Op, activation: Op) -> None:
 
 def _is_linear(op: Op) -> bool:
     return not op.numbers.get("activation")
+
+
+def normalize_in_convolution(ops: list[Op], kept: Kept) -> list[Op]:
+    """Let a convolution normalize its map by given statistics while it is in cache."""
+    uses, makers = uses_of(ops), producers_of(ops)
+    fused = set()
+    for norm in ops:
+        if not isinstance(norm, BatchNormInference):
+            continue
+        z = norm.inputs["x"]
+        conv = makers.get(z)
+        if not isinstance(conv, Conv2DForward) or "variance" in conv.inputs:
+            continue
+        if z in kept or len(uses[z]) != 1 or len(z.shape) != 4:
+            continue
+        conv.inputs |= {role: t for role, t in norm.inputs.items() if role != "x"}
+        conv.numbers["epsilon"] = norm.numbers["epsilon"]
+        conv.outputs["y"] = norm.outputs["y"]
+        fused.add(id(norm))
+    return [op for op in ops if id(op) not in fused]
 
 
 def fuse_norm(ops: list[Op], kept: Kept) -> list[Op]:

@@ -78,16 +78,18 @@ enum ck_conv_algorithm { CK_CONV_AUTO, CK_CONV_DIRECT };
 /* y = activation(z), z = conv(x, w) + b. A non-NULL z keeps the pre-activation for the backward.
  * With pool = 2, y is the 2x2 max pool of activation(z), stride 2, and z and argmax (uint8, may be
  * NULL) are those of the winners: all of the pooled size (n, oh / 2, ow / 2, k). The gradients then
- * take dy of that size, by z, with argmax. */
+ * take dy of that size, by z, with argmax. With a variance, inference's batch normalization (see
+ * ck_batch_norm; gamma and beta may be NULL) comes between: z = normalize(conv(x, w) + b). */
 struct ck_conv2d {
     void *y, *z, *argmax, *dx, *dw, *db;
-    const void *x, *w, *b, *dy;
+    const void *x, *w, *b, *dy, *mean, *variance, *gamma, *beta;
     ptrdiff_t n, ih, iw, c, oh, ow, k, kh, kw;
     ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, groups;
     ptrdiff_t activation; /* enum ck_activation_kind, forward only */
     double alpha;
     ptrdiff_t algorithm; /* enum ck_conv_algorithm */
     ptrdiff_t pool;      /* 2, or 0 for none */
+    double epsilon;      /* of the normalization */
 };
 
 /* y (m, k) = activation(x (m, c) w (c, k) + b). */

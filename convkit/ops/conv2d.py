@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 CONV2D = Struct(
     "ck_conv2d",
-    "y z argmax dx dw db x w b dy",
+    "y z argmax dx dw db x w b dy mean variance gamma beta",
     "n ih iw c oh ow k kh kw stride_h stride_w dilation_h dilation_w pad_top pad_left groups"
     " activation algorithm pool",
-    "alpha",
+    "alpha epsilon",
 )
 
 
@@ -49,7 +49,10 @@ class _Conv2D(Op):
 
 
 class Conv2DForward(_Conv2D):
-    """y = activation(z), z = conv(x, w) + b; with `pool`, the 2x2 max pool of that."""
+    """y = activation(z), z = conv(x, w) + b; with `pool`, the 2x2 max pool of that.
+
+    With statistics, z is normalized by them, as in inference.
+    """
 
     kernel = "conv2d_forward"
     fuses_activation = True
