@@ -66,6 +66,20 @@ def test_every_layer_takes_the_usual_keywords(name):
         getattr(layers, name)(**options, nonsense=1)
 
 
+def test_names_are_those_of_keras():
+    names = {
+        "Conv2DTranspose": "conv2d_transpose",
+        "Cropping2D": "cropping2d",
+        "GlobalAveragePooling2D": "global_average_pooling2d",
+        "PReLU": "p_re_lu",
+        "SpatialDropout2D": "spatial_dropout2d",
+        "UpSampling2D": "up_sampling2d",
+        "ZeroPadding2D": "zero_padding2d",
+    }
+    for kind, name in names.items():
+        assert getattr(layers, kind)(**CASES[kind][0]).name.startswith(name)
+
+
 # ---- weights -------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,7 @@ _counts: dict[str, int] = {}
 
 def unique_name(kind: str) -> str:
     """Return "conv2d", "conv2d_1", ... as Keras numbers its layers."""
-    name = _check.snake_case(kind).replace("conv2_d", "conv2d").replace("pooling2_d", "pooling2d")
-    name = name.replace("padding2_d", "padding2d").replace("re_lu", "re_lu")
+    name = re.sub(r"(?<=\d)_d(?=_|$)", "d", _check.snake_case(kind))
     count = _counts.get(name, 0)
     _counts[name] = count + 1
     return f"{name}_{count}" if count else name
