@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from convkit import _check, data, losses, metrics, ops, optimizers, runtime
 from convkit.callbacks.base import CallbackList, History, ProgressBar, logs_text
 from convkit.graph import Tensor
+from convkit.metrics import Metric
 
 if TYPE_CHECKING:
     import threading
@@ -67,11 +68,11 @@ class Target:
     name: str
     loss: losses.Loss | None
     weight: float
-    metrics: list[metrics.Metric]
-    weighted_metrics: list[metrics.Metric]
+    metrics: list[Metric]
+    weighted_metrics: list[Metric]
 
     @property
-    def all_metrics(self) -> list[metrics.Metric]:
+    def all_metrics(self) -> list[Metric]:
         """All metrics, those with weights last."""
         return [*self.metrics, *self.weighted_metrics]
 
@@ -86,7 +87,6 @@ class Trainer:
         layers: list[Any]
         dtype: str
         built: bool
-        layers: list[Any]
         _graph: Any
         _replay: Any
         _program: Any
