@@ -1,6 +1,7 @@
 """One thread for every library: on a shared machine only that is comparable.
 
-NumPy's BLAS and TensorFlow take the number when they are first imported or used.
+NumPy's BLAS and TensorFlow take the number when they are first imported or used; JAX takes the
+CPUs that the process may run on.
 """
 
 import importlib
@@ -15,6 +16,9 @@ THREADS = 1
 
 for name, value in {**QUIET, "OPENBLAS_NUM_THREADS": str(THREADS)}.items():
     os.environ.setdefault(name, value)
+
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
 
 
 @pytest.fixture(params=LIBRARIES)

@@ -23,8 +23,8 @@ WARM_UP_SECONDS = 0.02
 # Contenders this much slower than the fastest peer stop after FEW rounds.
 FAR_BEHIND, FEW = 1.5, 3
 
-# What is measured while other processes use more CPUs than this is measured again, up to TRIES.
-DISTURBED, TRIES = 0.15, 3
+# While other processes use more CPUs than this, a row is tried again, until there are TRIES.
+DISTURBED, TRIES = 0.15, 2
 
 
 def _seconds(work: Work, units: int) -> float:

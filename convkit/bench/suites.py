@@ -53,10 +53,10 @@ class Suite:
 SUITES = {
     suite.name: suite
     for suite in (
-        Suite("conv", "convolutions, pass by pass", (OURS, *PYTORCH), 7, 0.03, one_thread=True),
+        Suite("conv", "convolutions, pass by pass", (OURS, *PYTORCH), 5, 0.03, one_thread=True),
         Suite("ops", "other operations", (OURS, *PYTORCH, "tensorflow", "jax"), 7, 0.04),
-        Suite("train", "training steps", NETWORK_LIBRARIES, 7, 0.2),
-        Suite("predict", "inference", NETWORK_LIBRARIES, 7, 0.1),
+        Suite("train", "training steps", NETWORK_LIBRARIES, 5, 0.2),
+        Suite("predict", "inference", NETWORK_LIBRARIES, 5, 0.1),
     )
 }
 
