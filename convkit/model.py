@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -356,16 +356,23 @@ class Model(Trainer, Layer):
     def plot_feature_maps(self, x: Any, **options: Any) -> Any:
         """Draw what every layer makes of one sample, or of the first of several: a Picture.
 
-        Options are those of convkit.viz.feature_maps. Raises ImportError without matplotlib.
+        x: samples, a single sample, or a list of samples for each of several inputs. Options are
+        those of convkit.viz.feature_maps. Raises ImportError without matplotlib.
         """
         from convkit import viz
 
         self._require_built("plot_feature_maps", x)
-        first = np.asarray(x)
-        shape = self.input_shape[1:]
-        first = first[None] if shape in (first.shape, (*first.shape, 1)) else first[:1]
-        maps = self.feature_maps(first)
-        return viz.feature_maps(maps, first[0] if len(shape) > 1 else None, **options)
+        if len(self._inputs) > 1:
+            maps, image = self.feature_maps([np.asarray(part)[:1] for part in x]), None
+        else:
+            first, shape = np.asarray(x), self.input_shape[1:]
+            first = first[None] if shape in (first.shape, (*first.shape, 1)) else first[:1]
+            maps, image = self.feature_maps(first), first[0] if len(shape) > 1 else None
+        single: dict[str, Array] = {}
+        for name, value in maps.items():
+            several = isinstance(value, list)
+            single |= {f"{name}[{i}]": v for i, v in enumerate(value)} if several else {name: value}
+        return viz.feature_maps(single, image, **options)
 
     def plot_filters(self, layer: str | int | None = None, **options: Any) -> Any:
         """Draw the filters of a layer, by name or index, or of the first that has any: a Picture.
@@ -375,16 +382,19 @@ class Model(Trainer, Layer):
         """
         from convkit import viz
 
-        having = [part for part in self.layers if np.ndim(getattr(part, "kernel", 0)) == 4]
+        having = list(_convolutions(self.layers))
+        named = {part.name: part for part in having}
+        chosen: Any
         if layer is None:
             chosen = having[0] if having else None
+        elif isinstance(layer, str):
+            chosen = named[layer] if layer in named else self.get_layer(layer)
         else:
-            chosen = self.layers[layer] if isinstance(layer, int) else self.get_layer(layer)
+            chosen = self.layers[layer]
         if chosen not in having:
             what = "the model" if chosen is None else f"layer {chosen.name!r}"
-            names = ", ".join(part.name for part in having) or "no layer"
-            raise ValueError(f"plot_filters: {what} has no filters; {names} of this model has")
-        assert chosen is not None
+            names = ", ".join(named) or "none"
+            raise ValueError(f"plot_filters: {what} has no filters; layers that have: {names}")
         return viz.filters(chosen, **{"title": chosen.name, **options})
 
     def _require_built(self, function: str, x: Any) -> None:
@@ -466,6 +476,15 @@ def _calls_between(
     if unused:
         raise ValueError(f"Model: outputs do not depend on inputs {_names(unused)}")
     return calls
+
+
+def _convolutions(layers: Sequence[Any]) -> Iterator[Layer]:
+    """Find the layers with filters, those of models inside of the model included."""
+    for layer in layers:
+        if isinstance(layer, Model):
+            yield from _convolutions(layer.layers)
+        elif np.ndim(getattr(layer, "kernel", 0)) == 4:
+            yield layer
 
 
 def _size_text(nbytes: int) -> str:

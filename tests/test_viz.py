@@ -287,7 +287,10 @@ WRONG = [
     (lambda: viz.curves({"loss": [1.0]}, ["los"]), "did you mean 'loss'"),
     (lambda: viz.confusion_matrix([0, 1], [0]), "as many labels"),
     (lambda: viz.batch_noise({8: [1, 2]}), "at least two sizes"),
-    (lambda: NETWORKS["flatten"].sequential().plot_filters(), "the model has no filters; no layer"),
+    (
+        lambda: NETWORKS["flatten"].sequential().plot_filters(),
+        "the model has no filters; layers that have: none",
+    ),
     (lambda: NETWORKS["pool"].sequential().plot_filters(1), "no filters"),
 ]
 
@@ -297,3 +300,22 @@ WRONG = [
 def test_wrong_pictures(wrong, words):
     with pytest.raises(ValueError, match=words):
         wrong()
+
+
+@needs_matplotlib
+def test_models_inside_of_models_and_of_several_inputs(rng):
+    layers = convkit.layers
+    inner = convkit.Sequential([layers.Input((8, 8, 1)), layers.Conv2D(4, 3, name="inside")])
+    outer = convkit.Sequential([layers.Input((8, 8, 1)), inner, layers.Flatten(), layers.Dense(3)])
+    assert outer.plot_filters().axes[0].get_title() == "inside"
+    assert outer.plot_filters("inside").axes[0].get_title() == "inside"
+    with pytest.raises(ValueError, match=f"'{outer.layers[1].name}' has no filters; .*: inside"):
+        outer.plot_filters(1)
+    a, b = layers.Input((8, 8, 1)), layers.Input((8, 8, 3))
+    both = layers.Concatenate(name="both")([a, b])
+    model = convkit.Model([a, b], layers.Dense(3, name="end")(layers.Flatten(name="flat")(both)))
+    picture = model.plot_feature_maps([rng.random((5, 8, 8, 1)), rng.random((5, 8, 8, 3))])
+    assert [axes.get_title(loc="left") for axes in picture.axes] == [
+        *("both  (8, 8, 4)", "flat  (256,)", "end  (3,)")
+    ]
+    check_layout(picture)
