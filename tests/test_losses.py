@@ -226,7 +226,7 @@ def test_classes_and_descriptions():
 
 WRONG = [
     (lambda: losses.get("binary_crosentropy"), ValueError, "did you mean 'binary_crossentropy'"),
-    (lambda: losses.get(lambda a, b: a), TypeError, "derive from convkit.losses.Loss"),
+    (lambda: losses.get(lambda a, b: a), TypeError, "derive from convkit.losses.Numpy"),
     (lambda: losses.Huber(0), ValueError, "delta must be positive, got delta=0"),
     (lambda: losses.CategoricalCrossentropy(axis=1), ValueError, "classes are the last axis"),
     (lambda: losses.BinaryCrossentropy(False, 2), ValueError, r"label_smoothing must lie in"),
@@ -403,3 +403,42 @@ def test_a_loss_of_ones_own_from_ops(rng):
     assert model.evaluate(x, y, verbose=0) == pytest.approx(Excess()(y, model.predict(x)))
     history = model.fit(x, y, epochs=5, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
+
+
+class Quantile(losses.NumpyLoss):
+    """A user's loss in NumPy: the pinball loss of the q-quantile."""
+
+    def __init__(self, q=0.5, **options):
+        super().__init__(**options)
+        self.q = q
+
+    def call(self, y_true, y_pred):
+        """Compute it of rows."""
+        gap = y_true - y_pred
+        return np.maximum(self.q * gap, (self.q - 1) * gap).mean(-1)
+
+    def gradient(self, y_true, y_pred):
+        """Compute its derivative."""
+        return np.where(y_true > y_pred, -self.q, 1 - self.q) / y_pred.shape[-1]
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_a_loss_of_ones_own_in_numpy(reduction, rng):
+    """Quantiles of 0.5 are half of absolute errors: the same steps, sample weights included."""
+    x, y = rng.standard_normal((32, 4)), rng.standard_normal((32, 3))
+    weights, found = rng.uniform(0.5, 2, 32), []
+    for loss in (Quantile(reduction=reduction), losses.MeanAbsoluteError(reduction)):
+        convkit.set_seed(2)
+        model = convkit.Sequential(
+            [layers.Input((4,), dtype="float64"), layers.Dense(3, dtype="float64")]
+        )
+        rate = 0.02 if isinstance(loss, Quantile) else 0.01
+        model.compile(convkit.optimizers.SGD(rate), loss)
+        total = model.evaluate(x, y, 32, sample_weight=weights, verbose=0)
+        assert total == pytest.approx(loss(y, model.predict(x), weights), rel=1e-10)
+        model.fit(x, y, 16, 3, 0, sample_weight=weights, shuffle=False)
+        found.append(model.get_weights())
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10)
+    with pytest.raises(TypeError, match="must define gradient"):
+        losses.NumpyLoss().gradient(y, y)

@@ -43,6 +43,7 @@ from convkit.losses.functions import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
+from convkit.losses.numpy_loss import NumpyLoss
 
 __all__ = [
     "BinaryCrossentropy",
@@ -58,6 +59,7 @@ __all__ = [
     "MeanAbsolutePercentageError",
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
+    "NumpyLoss",
     "Poisson",
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
@@ -99,6 +101,6 @@ def get(value: Any) -> Loss:
     if callable(value) and not isinstance(value, Loss | type):
         raise TypeError(
             f"compile: loss must be a name or a convkit.losses.Loss, got the function {value!r};"
-            " NumPy functions have no gradient by themselves: derive from convkit.losses.Loss"
+            " NumPy functions have no gradient by themselves: derive from convkit.losses.NumpyLoss"
         )
     return _lookup.find("compile", "loss", value, Loss, NAMES)
