@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from convkit import _core
 from convkit.graph import Graph, Tensor, Variable
 from convkit.ops.base import Op
-from convkit.ops.elementwise import GATHER, Gather
+from convkit.ops.elementwise import Gather
 from convkit.passes import optimize
 from convkit.placement import assign_storages, barriers, place, tensor_dtype, tensor_shape
 
@@ -76,7 +76,7 @@ class Program:
         # One slot more, so that a program without ops has an array to point to.
         self._slots = np.zeros(self._offsets[-1] + 1, np.uint64)
         self._inputs = {
-            op.outputs["y"]: (op, self._part(i))
+            op.source or op.outputs["y"]: (op, self._part(i))
             for i, op in enumerate(self._ops)
             if isinstance(op, Gather)
         }
@@ -157,7 +157,7 @@ class Program:
         if not (source.flags.c_contiguous and source.flags.aligned and source.dtype.isnative):
             raise ValueError(f"feed: source of {tensor!r} must be C-contiguous, aligned and native")
         self._check_index(index, len(source))
-        GATHER.fill(
+        op.struct.fill(
             slots,
             {
                 "x": source.ctypes.data,
@@ -167,6 +167,14 @@ class Program:
             },
         )
         self._sources[tensor] = source, index
+
+    def feed_sample_numbers(self, numbers: NDArray[np.int64], index: NDArray[np.int64]) -> None:
+        """Say which samples of the data the rows of the batch are: numbers[index].
+
+        Random ops make what they do to a sample depend on it; where there are none, nothing is fed.
+        """
+        if self._graph.sample is not None:
+            self.feed(self._graph.sample, numbers, index)
 
     def _check_index(self, index: NDArray[np.int64], rows: int) -> None:
         if self._checked is not None and self._checked[0] is index and self._checked[1] == rows:

@@ -19,6 +19,7 @@ from convkit.ops.elementwise import Gather, add
 
 if TYPE_CHECKING:
     from convkit.constraints import Constraint
+    from convkit.ops.augment import Mixture
     from convkit.regularizers import Regularizer
 
 __all__ = ["Graph", "Tensor", "Variable"]
@@ -162,7 +163,11 @@ class Graph:
             raise ValueError(f"Graph: dtype must be float32 or float64, got dtype={dtype!r}")
         self.ops: list[Op] = []
         self.gradient_block: list[Tensor] = []  # lie next to each other in memory
-        self.step: Tensor | None = None  # the counter that dropout reads, set by its owner
+        # What random ops read, set by the graph's owner: counters of steps and epochs.
+        self.step: Tensor | None = None
+        self.epoch: Tensor | None = None
+        self.mixtures: list[Mixture] = []  # how samples were mixed, for the labels
+        self.sample: Tensor | None = None
         self.training = False  # the mode of the layer that is emitting
         self._variables: dict[Variable, Tensor] = {}
 
@@ -183,6 +188,15 @@ class Graph:
         y = self.emit(Gather.of(shape, dtype, self.dtype.itemsize), {"y": (shape, dtype)})["y"]
         y.name = name
         return y
+
+    def sample_numbers(self) -> Tensor:
+        """Return the input that says which sample of the data each one of the batch is.
+
+        It is made at the first call; `sample` is None before.
+        """
+        if self.sample is None:
+            self.sample = self.input((None,), "int64", "sample")
+        return self.sample
 
     def variable(self, variable: Variable) -> Tensor:
         """Return the tensor of a variable, the same one each time."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from convkit import _check, data, runtime
 from convkit.callbacks.base import CallbackList
 from convkit.compiler import Program, Workspace, compile
+from convkit.feeding import Stream, is_stream, unpack
 from convkit.graph import Graph, Tensor, Variable
 from convkit.layers.base import Call, Input, Layer, SymbolicTensor, unique_name
 from convkit.training import Trainer
@@ -83,7 +84,9 @@ class Model(Trainer, Layer):
                 " dtype= to every layer"
             )
         self.dtype = kinds.pop()
+        # Counters for random ops: of calls with training=True, and of fit's epochs.
         self._step = Variable("step", np.zeros(1, np.uint64), trainable=False)
+        self._epoch = Variable("epoch", np.zeros(1, np.uint64), trainable=False)
         self._targets = None
         self._forget_programs()
         self.built = True
@@ -247,7 +250,7 @@ class Model(Trainer, Layer):
     def _graph(self, step: Variable) -> tuple[Graph, list[Tensor]]:
         """Make a graph of the inputs, whose random ops count `step`."""
         graph = Graph(self.dtype)
-        graph.step = graph.variable(step)
+        graph.step, graph.epoch = graph.variable(step), graph.variable(self._epoch)
         return graph, [graph.input(t.shape, name=t.name) for t in self._inputs]
 
     def _program(self, mode: tuple[Any, ...], batch: int, build: Any) -> tuple[Program, Any]:
@@ -298,6 +301,7 @@ class Model(Trainer, Layer):
                     hooks.call("on_predict_batch_begin", batch, {})
                 for tensor, array in zip(given, arrays, strict=True):
                     program.feed(tensor, array, rows)
+                program.feed_sample_numbers(index, rows)
                 program.run()
                 made = [result[start : start + len(rows)] for result in results]
                 for result, tensor in zip(made, fetch, strict=True):
@@ -315,19 +319,44 @@ class Model(Trainer, Layer):
         batch_size: int | None = None,
         verbose: Any = "auto",
         callbacks: Any = None,
+        steps: int | None = None,
     ) -> Any:
         """Compute the output for samples x, in batches of batch_size (None: 32).
 
-        x is an array (N, ...), or a list of them (or a dict by name) for several inputs. Returns
-        an array (N, ...), or a list of them for several outputs.
+        x is an array (N, ...), or a list of them (or a dict by name) for several inputs; or an
+        iterable or PyDataset of batches of these, of which `steps` are taken. Returns an array
+        (N, ...), or a list of them for several outputs.
         """
         size = 32 if batch_size is None else _check.integer("predict", "batch_size", batch_size)
-        self._require_built("predict", x)
+        limit = None if steps is None else _check.integer("predict", "steps", steps)
         hooks = CallbackList(callbacks, self, verbose=verbose)
-        hooks.call("on_predict_begin", {})
-        results = self._forward("predict", x, size, self._outputs, hooks=hooks)
+        if is_stream(x):
+            results = self._predict_stream(x, size, limit, hooks)
+        else:
+            self._require_built("predict", x)
+            hooks.call("on_predict_begin", {})
+            results = self._forward("predict", x, size, self._outputs, hooks=hooks)
         hooks.call("on_predict_end", {})
         return results if self._several else results[0]
+
+    def _predict_stream(
+        self, x: Any, size: int, steps: int | None, hooks: CallbackList
+    ) -> list[Array]:
+        """Run all batches that x yields through the model."""
+        stream = Stream("predict", x, lambda batch, _: unpack("predict", batch)[0], steps=steps)
+        if not self.built:
+            self._require_built("predict", unpack("predict", stream.first())[0])
+        hooks.call("on_predict_begin", {})
+        try:
+            parts = [
+                self._forward("predict", batch, size, self._outputs, hooks=hooks)
+                for batch in (stream if stream.begin() else ())
+            ]
+        finally:
+            stream.close()
+        if not parts:
+            raise ValueError("predict: x must yield at least one batch, got none")
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
     def _run(self, inputs: Any, training: bool) -> Any:
         """Compute the output for one batch of arrays."""

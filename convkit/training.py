@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from convkit import _check, data, losses, metrics, ops, optimizers, runtime
 from convkit.callbacks.base import CallbackList, History, ProgressBar, logs_text
+from convkit.feeding import Rows, Slices, Stream, is_stream, is_unreadable_map, unpack
 from convkit.graph import Tensor
 from convkit.metrics import Metric
 
@@ -31,19 +34,23 @@ class Batches:
     x: list[Array]
     y: list[Array | None]
     weights: list[Array | None]
+    first: int = 0  # the number of the first sample, for random ops
+
+    @cached_property
+    def numbers(self) -> NDArray[np.int64]:
+        """Number the samples."""
+        return np.arange(self.first, self.first + len(self), dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.x[0])
 
     def part(self, rows: slice) -> Batches:
         """Return some of the samples."""
-        return Batches(
-            *([array[rows] for array in self.x],),
-            *(
-                [None if array is None else array[rows] for array in arrays]
-                for arrays in (self.y, self.weights)
-            ),
+        y, weights = (
+            [None if array is None else array[rows] for array in arrays]
+            for arrays in (self.y, self.weights)
         )
+        return Batches([array[rows] for array in self.x], y, weights, self.first + rows.start)
 
 
 @dataclass
@@ -92,6 +99,7 @@ class Trainer:
         _program: Any
         _require_built: Any
         _forget_programs: Any
+        _epoch: Any
 
         @property
         def output_names(self) -> list[str]: ...
@@ -214,6 +222,46 @@ class Trainer:
             batches.weights.append(found)
         return batches
 
+    def _source(
+        self,
+        function: str,
+        data: tuple[Any, Any, Any],
+        *,
+        size: int,
+        class_weight: Any = None,
+        steps: int | None = None,
+        epochs: int = 1,
+        shuffle: bool = False,
+    ) -> Rows | Stream:
+        """Return what yields the batches of an epoch, from arrays or from batches themselves."""
+        x, y, sample_weight = data
+        if not is_stream(x) and not is_unreadable_map(x):
+            self._require_built(function, x)
+            source: Rows | Stream = Rows(
+                self._batches(function, *data, class_weight), size, steps=steps
+            )
+        else:
+            if not is_stream(x):
+                x = Slices((x, y, sample_weight), size, shuffle)
+            elif y is not None or sample_weight is not None:
+                name = "y" if y is not None else "sample_weight"
+                raise ValueError(
+                    f"{function}: {name} must not be given where x yields batches; let it yield"
+                    " (x, y, sample_weight)"
+                )
+
+            def prepare(batch: Any, first: int) -> tuple[Batches, NDArray[np.int64]]:
+                batches = self._batches(function, *unpack(function, batch), class_weight)
+                batches.first = first
+                return batches, np.arange(len(batches), dtype=np.int64)
+
+            source = Stream(function, x, prepare, steps=steps, epochs=epochs)
+            if not self.built:
+                self._require_built(function, unpack(function, source.first())[0])
+        if shuffle:  # drawn after the weights
+            source.shuffle = runtime.random_generator()
+        return source
+
     def _loss_graph(self, training: bool, weighted: Sequence[bool]) -> Any:
         """Build the graph of a step: all losses, penalties, and in training the update."""
         assert self._targets is not None and self.optimizer is not None
@@ -242,7 +290,10 @@ class Trainer:
                 y = graph.input(shape, "int64" if integer else "real")
                 y.name = "y"
                 weights = graph.input((None,), name="weights") if has_weights else None
-                loss = target.loss.emit(pred, y, weights)
+                labels = y
+                for mixture in graph.mixtures:
+                    labels = ops.mix_labels(labels, pred.shape[-1] or 0, mixture)
+                loss = target.loss.emit(pred, labels, weights)
             handles.y.append(y)
             handles.weights.append(weights)
             handles.losses.append(loss)
@@ -278,6 +329,7 @@ class Trainer:
             for tensor, array in zip(tensors, arrays, strict=True):
                 if tensor is not None:
                     program.feed(tensor, array, rows)
+        program.feed_sample_numbers(batches.numbers, rows)
         if training:
             assert self.optimizer is not None
             self.optimizer.before_step()
@@ -286,10 +338,8 @@ class Trainer:
         found = [float(program.view(t)[0]) for t in (handles.total, *several) if t is not None]
         return found, [program.view(pred) for pred in handles.preds]
 
-    def _pass(
-        self, batches: Batches, order: NDArray[np.int64], size: int, training: bool, hooks: Any
-    ) -> dict[str, float]:
-        """Run all batches in an order; return losses and metrics."""
+    def _pass(self, source: Rows | Stream, training: bool, hooks: Any) -> dict[str, float]:
+        """Run all batches of an epoch that was begun; return losses and metrics."""
         assert self._targets is not None
         totals: Any = 0.0
         for target in self._targets:
@@ -298,8 +348,7 @@ class Trainer:
         begin, end = (f"on_{'train' if training else 'test'}_batch_{when}" for when in _WHEN)
         begins, ends = hooks.listens(begin), hooks.listens(end)
         seen = 0
-        for batch, start in enumerate(range(0, len(order), size)):
-            rows = order[start : start + size]
+        for batch, (batches, rows) in enumerate(source):
             if begins:
                 hooks.call(begin, batch, {})
             found, preds = self._run_batch(batches, rows, training)
@@ -348,11 +397,15 @@ class Trainer:
         class_weight: Any = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
     ) -> History:
         """Train on samples x with labels y; returns the History of loss and metrics.
 
-        validation_split keeps the last share of the samples for validation; validation_data is
-        (x, y) or (x, y, sample_weight). Everything is checked before the first step.
+        x may also be an iterable or a PyDataset of batches (x, y) or (x, y, sample_weight), which a
+        thread prepares ahead; steps_per_epoch ends an epoch early. validation_split keeps the last
+        share of the samples for validation; validation_data is (x, y), (x, y, sample_weight), or an
+        iterable of batches. All arrays are checked before the first step, batches as they come.
         """
         size = 32 if batch_size is None else _check.integer("fit", "batch_size", batch_size)
         epochs = _check.integer("fit", "epochs", epochs, 0)
@@ -365,77 +418,67 @@ class Trainer:
                 raise RuntimeError(
                     "fit: this model is training already; a nested fit is not allowed"
                 )
-            self._require_built("fit", x)
-            batches = self._batches("fit", x, y, sample_weight, class_weight)
-            validation = None
+            source = self._source(
+                "fit",
+                (x, y, sample_weight),
+                size=size,
+                class_weight=class_weight,
+                steps=_steps("fit", "steps_per_epoch", steps_per_epoch),
+                epochs=epochs - initial_epoch,
+                shuffle=shuffle,
+            )
+            validation: Rows | Stream | None = None
             if validation_data is not None:
-                if not isinstance(validation_data, list | tuple) or len(validation_data) not in (
-                    2,
-                    3,
-                ):
-                    raise ValueError("fit: validation_data must be (x, y) or (x, y, sample_weight)")
-                validation = self._batches("fit: validation_data", *validation_data)
-            count = len(batches)
-            if validation is None and share:
-                kept = int(count * (1 - share))
-                if kept < 1 or kept == count:
-                    raise ValueError(
-                        f"fit: validation_split={validation_split!r} of {count} samples leaves no"
-                        " samples for one of both sides"
-                    )
-                validation, count = batches.part(slice(kept, None)), kept
+                validation = self._source(
+                    "fit: validation_data",
+                    _validation(validation_data),
+                    size=size,
+                    steps=_steps("fit", "validation_steps", validation_steps),
+                    epochs=epochs - initial_epoch,
+                )
+            elif share:
+                source, validation = _split(source, share, size, validation_split)
             self._fitting, self.stop_training = True, False
             try:
-                return self._fit(
-                    batches,
-                    count,
-                    size,
-                    epochs,
-                    verbose,
-                    callbacks,
-                    validation,
-                    shuffle,
-                    initial_epoch,
-                )
+                return self._fit(source, epochs, verbose, callbacks, validation, initial_epoch)
             finally:
                 self._fitting = False
+                source.close()
+                if validation is not None:
+                    validation.close()
 
     def _fit(
         self,
-        batches: Batches,
-        count: int,
-        size: int,
+        source: Rows | Stream,
         epochs: int,
         verbose: Any,
         callbacks: Any,
-        validation: Batches | None,
-        shuffle: bool,
+        validation: Rows | Stream | None,
         initial_epoch: int,
     ) -> History:
         history = self.history = History()
-        bar = ProgressBar(_verbosity(verbose), count)
-        steps = -(-count // size)
+        bar = ProgressBar(_verbosity(verbose))
         hooks = CallbackList(
             [*_listed(callbacks), history, *([bar] if bar.verbose else [])],
             self,  # type: ignore[arg-type]
             epochs=epochs,
-            steps=steps,
+            steps=source.steps,
             verbose=bar.verbose,
         )
-        generator = runtime.random_generator()
-        order = np.arange(count, dtype=np.int64)
         logs: dict[str, Any] = {}
         hooks.call("on_train_begin", {})
         try:
             for epoch in range(initial_epoch, epochs):
-                if shuffle:
-                    order = generator.permutation(count).astype(np.int64)
+                if not _begin("fit", source, epoch > initial_epoch):
+                    break
+                self._epoch.value[0] = epoch
                 hooks.call("on_epoch_begin", epoch, {})
-                logs = self._pass(batches, order, size, True, hooks)
-                if validation is not None:
-                    rows = np.arange(len(validation), dtype=np.int64)
+                logs = self._pass(source, True, hooks)
+                if validation is not None and _begin(
+                    "fit: validation_data", validation, epoch > initial_epoch
+                ):
                     hooks.call("on_test_begin", {})
-                    found = self._pass(validation, rows, size, False, hooks)
+                    found = self._pass(validation, False, hooks)
                     hooks.call("on_test_end", found)
                     logs |= {f"val_{name}": value for name, value in found.items()}
                 hooks.call("on_epoch_end", epoch, logs)
@@ -458,26 +501,33 @@ class Trainer:
         sample_weight: Any = None,
         return_dict: bool = False,
         callbacks: Any = None,
+        steps: int | None = None,
     ) -> Any:
         """Compute loss and metrics on samples x with labels y, as inference.
 
+        x may be an iterable or a PyDataset of batches, of which `steps` are taken, as in fit.
         Returns the loss, or [loss, metric, ...] with metrics, or a dict with return_dict.
         """
         size = 32 if batch_size is None else _check.integer("evaluate", "batch_size", batch_size)
         with self._lock:
-            self._require_built("evaluate", x)
-            batches = self._batches("evaluate", x, y, sample_weight)
-            rows = np.arange(len(batches), dtype=np.int64)
-            steps = -(-len(batches) // size)
             shown = _verbosity(verbose)
+            source = self._source(
+                *("evaluate", (x, y, sample_weight)),
+                size=size,
+                steps=_steps("evaluate", "steps", steps),
+            )
             hooks = CallbackList(
                 _listed(callbacks),
                 self,  # type: ignore[arg-type]
-                steps=steps,
+                steps=source.steps,
                 verbose=shown,
             )
-            hooks.call("on_test_begin", {})
-            logs = self._pass(batches, rows, size, False, hooks)
+            try:
+                _begin("evaluate", source, False)
+                hooks.call("on_test_begin", {})
+                logs = self._pass(source, False, hooks)
+            finally:
+                source.close()
             hooks.call("on_test_end", logs)
         if shown and not self._fitting:
             print(logs_text(logs))
@@ -543,6 +593,47 @@ def _number_equal_names(found: Sequence[Metric]) -> None:
         counts[metric.name] = number + 1
         if number:
             metric.name = f"{metric.name}_{number}"
+
+
+def _steps(function: str, name: str, value: Any) -> int | None:
+    return None if value is None else _check.integer(function, name, value)
+
+
+def _validation(data: Any) -> tuple[Any, Any, Any]:
+    """Return (x, y, sample_weight) of validation data, which may yield batches."""
+    if is_stream(data):
+        return data, None, None
+    if not isinstance(data, list | tuple) or len(data) not in (2, 3):
+        raise ValueError(
+            "fit: validation_data must be (x, y), (x, y, sample_weight), or yield such batches"
+        )
+    return (*data, None)[:3]
+
+
+def _split(source: Rows | Stream, share: float, size: int, given: Any) -> tuple[Rows, Rows]:
+    """Return the first samples for training and the last share of them for validation."""
+    if not isinstance(source, Rows):
+        raise ValueError(
+            f"fit: validation_split={given!r} needs arrays, x yields batches; pass validation_data"
+        )
+    count = len(source.batches)
+    kept = int(count * (1 - share))
+    if kept < 1 or kept == count:
+        raise ValueError(
+            f"fit: validation_split={given!r} of {count} samples leaves no samples for one of both"
+            " sides"
+        )
+    return source.part(slice(0, kept)), Rows(source.batches.part(slice(kept, None)), size)
+
+
+def _begin(function: str, source: Rows | Stream, later: bool) -> bool:
+    """Begin an epoch; without batches an error for the first one, a warning for a later one."""
+    if source.begin():
+        return True
+    if not later:
+        raise ValueError(f"{function}: data must yield at least one batch, got none")
+    warnings.warn(f"{function}: the data ended before the last epoch", stacklevel=4)
+    return False
 
 
 def _verbosity(verbose: Any) -> int:

@@ -250,6 +250,124 @@ struct ck_gather {
     ptrdiff_t n, cols, source_type, x_rows;
 };
 
+/* How an image goes on beyond its edges. */
+enum ck_fill_mode {
+    CK_FILL_CONSTANT, /* k k k | a b c d | k k k */
+    CK_FILL_NEAREST,  /* a a a | a b c d | d d d */
+    CK_FILL_REFLECT,  /* c b a | a b c d | d c b */
+    CK_FILL_MIRROR,   /* d c b | a b c d | c b a */
+    CK_FILL_WRAP      /* b c d | a b c d | a b c */
+};
+
+/* What the ck_draw_* kernels draw for a sample is a function of (seed, stream, *step, sample[i]),
+ * and for a batch of (seed, stream, *step): sample: int64 (n), step: uint64. Ranges are half-open;
+ * low == high is that number. */
+
+/* map: int32 (n, oh + ow), the rows and columns of x (n, ih, iw, c) that make the rows and columns
+ * of y (n, oh, ow, c), -1 for the fill value. Row r is row floor(top) + r, top in [top_low, top_high),
+ * continued by fill_mode; flip (1: left to right, 2: upside down, 3: both, each with probability 1/2)
+ * turns y around. With `alternating`, step counts epochs and every image is flipped in every other
+ * epoch. base: an earlier map, whose y is x here, or NULL. */
+struct ck_draw_map {
+    void *map;
+    const void *sample, *step, *base;
+    ptrdiff_t n, ih, iw, oh, ow, seed, stream, flip, alternating, fill_mode;
+    double top_low, top_high, left_low, left_high;
+};
+
+/* y[i] (oh, ow, c) = x[index[i]] (ih, iw, c) by map[i] of ck_draw_map, converted to the float type;
+ * then, where rescale is not 0, y * scale + offset; then, where variance is not NULL, (y - mean) /
+ * sqrt(variance + epsilon) by channel. Where the map has -1, y is set to `fill` before all this
+ * (fill_stage 0), before the normalization (1), or at the end (2). index or map may be NULL: all rows
+ * in order, and no map (oh = ih, ow = iw). */
+struct ck_gather_images {
+    void *y;
+    const void *x, *index, *map, *mean, *variance;
+    ptrdiff_t n, ih, iw, c, oh, ow, source_type, x_rows, rescale, fill_stage;
+    double fill, scale, offset, epsilon;
+};
+
+/* transform: double (n, 6): y (r, q) comes from row t0 r + t1 q + t2 and column t3 r + t4 q + t5 of x,
+ * which is y turned counterclockwise by an angle (radians), zoomed (above 1: out) and shifted (down,
+ * right, in pixels), about the centers of both. The width's zoom is the height's with same_zoom. */
+struct ck_draw_transform {
+    void *transform;
+    const void *sample, *step;
+    ptrdiff_t n, ih, iw, oh, ow, seed, stream, same_zoom;
+    double angle_low, angle_high, zoom_h_low, zoom_h_high, zoom_w_low, zoom_w_high;
+    double shift_h_low, shift_h_high, shift_w_low, shift_w_high;
+};
+
+/* y (n, oh, ow, c): x (n, ih, iw, c) by transform, bilinear or the nearest pixel. */
+struct ck_warp {
+    void *y;
+    const void *x, *transform;
+    ptrdiff_t n, ih, iw, c, oh, ow, bilinear, fill_mode;
+    double fill;
+};
+
+/* y: double (n). */
+struct ck_draw_uniform {
+    void *y;
+    const void *sample, *step;
+    ptrdiff_t n, seed, stream;
+    double low, high;
+};
+
+/* y = clip(x + factor[i] (contrast 0) or (x - mean) * factor[i] + mean (contrast 1; mean of the image
+ * by channel), low, high). x, y: (n, pixels, c); factor: double (n). In place is allowed. */
+struct ck_adjust {
+    void *y;
+    const void *x, *factor;
+    ptrdiff_t n, pixels, c, contrast;
+    double low, high;
+};
+
+/* box: int32 (n, 4): top, bottom, left, right, the cells that are erased. size > 0: a square about a
+ * cell of the image, cut at its edges. Else, with a probability drawn from factor_low..factor_high, a
+ * box of sqrt(scale) times the height and width, both drawn from scale_low..scale_high. */
+struct ck_draw_erase {
+    void *box;
+    const void *sample, *step;
+    ptrdiff_t n, h, w, seed, stream, size;
+    double factor_low, factor_high, scale_low, scale_high;
+};
+
+/* y = x, inside of box[i] fill (c); where fill is NULL, normal noise times high, clipped to low..high.
+ * In place is allowed. */
+struct ck_erase {
+    void *y;
+    const void *x, *box, *fill, *sample, *step;
+    ptrdiff_t n, h, w, c, seed, stream;
+    double low, high;
+};
+
+/* partner: int64 (n), the batch turned by a random number of places; weight (n): what a sample keeps
+ * of itself, from the Beta(alpha, alpha) distribution, alpha in [alpha_low, alpha_high) for a batch.
+ * box as in ck_draw_erase, of the area 1 - weight, which is then set to what is outside of it; NULL
+ * where images are blended. */
+struct ck_draw_mix {
+    void *partner, *weight, *box;
+    const void *sample, *step;
+    ptrdiff_t n, h, w, seed, stream;
+    double alpha_low, alpha_high;
+};
+
+/* y[i] = weight[i] * x[i] + (1 - weight[i]) * x[partner[i]], or, where box is not NULL, x[partner[i]]
+ * inside of box[i] and x[i] outside. x, y: (n, h, w, c). */
+struct ck_mix {
+    void *y;
+    const void *x, *partner, *weight, *box;
+    ptrdiff_t n, h, w, c;
+};
+
+/* y (n, classes): 1 where the label (int64) is, else 0. */
+struct ck_one_hot {
+    void *y;
+    const void *labels;
+    ptrdiff_t n, classes;
+};
+
 /* y = activation(a + b). In place is allowed. */
 struct ck_add {
     void *y;
@@ -455,6 +573,17 @@ struct ck_probe {
     K(loss_sum, ck_loss_sum)                                                                       \
     K(dropout, ck_dropout)                                                                         \
     K(gather, ck_gather)                                                                           \
+    K(draw_map, ck_draw_map)                                                                       \
+    K(gather_images, ck_gather_images)                                                             \
+    K(draw_transform, ck_draw_transform)                                                           \
+    K(warp, ck_warp)                                                                               \
+    K(draw_uniform, ck_draw_uniform)                                                               \
+    K(adjust, ck_adjust)                                                                           \
+    K(draw_erase, ck_draw_erase)                                                                   \
+    K(erase, ck_erase)                                                                             \
+    K(draw_mix, ck_draw_mix)                                                                       \
+    K(mix, ck_mix)                                                                                 \
+    K(one_hot, ck_one_hot)                                                                         \
     K(add, ck_add)                                                                                 \
     K(binary_forward, ck_binary)                                                                   \
     K(binary_backward, ck_binary)                                                                  \

@@ -155,6 +155,91 @@ static const struct ck_field ck_gather_fields[] = {
 LAYOUT(ck_gather);
 #undef CURRENT
 
+#define CURRENT ck_draw_map
+static const struct ck_field ck_draw_map_fields[] = {
+    FIELD(map),      FIELD(sample),   FIELD(step),        FIELD(base),      FIELD(n),
+    FIELD(ih),       FIELD(iw),       FIELD(oh),          FIELD(ow),        FIELD(seed),
+    FIELD(stream),   FIELD(flip),     FIELD(alternating), FIELD(fill_mode), FIELD(top_low),
+    FIELD(top_high), FIELD(left_low), FIELD(left_high)};
+LAYOUT(ck_draw_map);
+#undef CURRENT
+
+#define CURRENT ck_gather_images
+static const struct ck_field ck_gather_images_fields[] = {
+    FIELD(y),          FIELD(x),    FIELD(index),       FIELD(map),    FIELD(mean),
+    FIELD(variance),   FIELD(n),    FIELD(ih),          FIELD(iw),     FIELD(c),
+    FIELD(oh),         FIELD(ow),   FIELD(source_type), FIELD(x_rows), FIELD(rescale),
+    FIELD(fill_stage), FIELD(fill), FIELD(scale),       FIELD(offset), FIELD(epsilon)};
+LAYOUT(ck_gather_images);
+#undef CURRENT
+
+#define CURRENT ck_draw_transform
+static const struct ck_field ck_draw_transform_fields[] = {
+    FIELD(transform),   FIELD(sample),      FIELD(step),         FIELD(n),
+    FIELD(ih),          FIELD(iw),          FIELD(oh),           FIELD(ow),
+    FIELD(seed),        FIELD(stream),      FIELD(same_zoom),    FIELD(angle_low),
+    FIELD(angle_high),  FIELD(zoom_h_low),  FIELD(zoom_h_high),  FIELD(zoom_w_low),
+    FIELD(zoom_w_high), FIELD(shift_h_low), FIELD(shift_h_high), FIELD(shift_w_low),
+    FIELD(shift_w_high)};
+LAYOUT(ck_draw_transform);
+#undef CURRENT
+
+#define CURRENT ck_warp
+static const struct ck_field ck_warp_fields[] = {
+    FIELD(y), FIELD(x),  FIELD(transform), FIELD(n),        FIELD(ih),        FIELD(iw),
+    FIELD(c), FIELD(oh), FIELD(ow),        FIELD(bilinear), FIELD(fill_mode), FIELD(fill)};
+LAYOUT(ck_warp);
+#undef CURRENT
+
+#define CURRENT ck_draw_uniform
+static const struct ck_field ck_draw_uniform_fields[] = {FIELD(y),   FIELD(sample), FIELD(step),
+                                                         FIELD(n),   FIELD(seed),   FIELD(stream),
+                                                         FIELD(low), FIELD(high)};
+LAYOUT(ck_draw_uniform);
+#undef CURRENT
+
+#define CURRENT ck_adjust
+static const struct ck_field ck_adjust_fields[] = {FIELD(y),        FIELD(x),      FIELD(factor),
+                                                   FIELD(n),        FIELD(pixels), FIELD(c),
+                                                   FIELD(contrast), FIELD(low),    FIELD(high)};
+LAYOUT(ck_adjust);
+#undef CURRENT
+
+#define CURRENT ck_draw_erase
+static const struct ck_field ck_draw_erase_fields[] = {
+    FIELD(box),         FIELD(sample),    FIELD(step),      FIELD(n),    FIELD(h),
+    FIELD(w),           FIELD(seed),      FIELD(stream),    FIELD(size), FIELD(factor_low),
+    FIELD(factor_high), FIELD(scale_low), FIELD(scale_high)};
+LAYOUT(ck_draw_erase);
+#undef CURRENT
+
+#define CURRENT ck_erase
+static const struct ck_field ck_erase_fields[] = {
+    FIELD(y), FIELD(x), FIELD(box), FIELD(fill), FIELD(sample), FIELD(step), FIELD(n),
+    FIELD(h), FIELD(w), FIELD(c),   FIELD(seed), FIELD(stream), FIELD(low),  FIELD(high)};
+LAYOUT(ck_erase);
+#undef CURRENT
+
+#define CURRENT ck_draw_mix
+static const struct ck_field ck_draw_mix_fields[] = {
+    FIELD(partner), FIELD(weight), FIELD(box),  FIELD(sample), FIELD(step),      FIELD(n),
+    FIELD(h),       FIELD(w),      FIELD(seed), FIELD(stream), FIELD(alpha_low), FIELD(alpha_high)};
+LAYOUT(ck_draw_mix);
+#undef CURRENT
+
+#define CURRENT ck_mix
+static const struct ck_field ck_mix_fields[] = {FIELD(y),      FIELD(x),   FIELD(partner),
+                                                FIELD(weight), FIELD(box), FIELD(n),
+                                                FIELD(h),      FIELD(w),   FIELD(c)};
+LAYOUT(ck_mix);
+#undef CURRENT
+
+#define CURRENT ck_one_hot
+static const struct ck_field ck_one_hot_fields[] = {FIELD(y), FIELD(labels), FIELD(n),
+                                                    FIELD(classes)};
+LAYOUT(ck_one_hot);
+#undef CURRENT
+
 #define CURRENT ck_add
 static const struct ck_field ck_add_fields[] = {FIELD(y),     FIELD(a),          FIELD(b),
                                                 FIELD(count), FIELD(activation), FIELD(alpha)};
@@ -241,21 +326,52 @@ LAYOUT(ck_probe);
 #define ENTRY(name)                                                                                \
     {#name, sizeof(struct name), name##_fields, sizeof name##_fields / sizeof *name##_fields}
 
-static const struct ck_layout layouts[] = {ENTRY(ck_conv2d),         ENTRY(ck_dense),
-                                           ENTRY(ck_pool2d),         ENTRY(ck_batch_norm),
-                                           ENTRY(ck_activation),     ENTRY(ck_softmax),
-                                           ENTRY(ck_group_norm),     ENTRY(ck_adaptive_pool2d),
-                                           ENTRY(ck_upsample2d),     ENTRY(ck_binary),
-                                           ENTRY(ck_reduce),         ENTRY(ck_unary),
-                                           ENTRY(ck_cross_entropy),  ENTRY(ck_loss_sum),
-                                           ENTRY(ck_dropout),        ENTRY(ck_element_loss),
-                                           ENTRY(ck_gather),         ENTRY(ck_add),
-                                           ENTRY(ck_affine),         ENTRY(ck_copy),
-                                           ENTRY(ck_permute),        ENTRY(ck_fill),
-                                           ENTRY(ck_moving_average), ENTRY(ck_penalty),
-                                           ENTRY(ck_constrain),      ENTRY(ck_weight_average),
-                                           ENTRY(ck_parameter),      ENTRY(ck_update),
-                                           ENTRY(ck_muon),           ENTRY(ck_probe)};
+/* clang-format off: one to a line */
+static const struct ck_layout layouts[] = {
+    ENTRY(ck_activation),
+    ENTRY(ck_adaptive_pool2d),
+    ENTRY(ck_add),
+    ENTRY(ck_adjust),
+    ENTRY(ck_affine),
+    ENTRY(ck_batch_norm),
+    ENTRY(ck_binary),
+    ENTRY(ck_constrain),
+    ENTRY(ck_conv2d),
+    ENTRY(ck_copy),
+    ENTRY(ck_cross_entropy),
+    ENTRY(ck_dense),
+    ENTRY(ck_draw_erase),
+    ENTRY(ck_draw_map),
+    ENTRY(ck_draw_mix),
+    ENTRY(ck_draw_transform),
+    ENTRY(ck_draw_uniform),
+    ENTRY(ck_dropout),
+    ENTRY(ck_element_loss),
+    ENTRY(ck_erase),
+    ENTRY(ck_fill),
+    ENTRY(ck_gather),
+    ENTRY(ck_gather_images),
+    ENTRY(ck_group_norm),
+    ENTRY(ck_loss_sum),
+    ENTRY(ck_mean_squared_error),
+    ENTRY(ck_mix),
+    ENTRY(ck_moving_average),
+    ENTRY(ck_muon),
+    ENTRY(ck_one_hot),
+    ENTRY(ck_parameter),
+    ENTRY(ck_penalty),
+    ENTRY(ck_permute),
+    ENTRY(ck_pool2d),
+    ENTRY(ck_probe),
+    ENTRY(ck_reduce),
+    ENTRY(ck_softmax),
+    ENTRY(ck_unary),
+    ENTRY(ck_update),
+    ENTRY(ck_upsample2d),
+    ENTRY(ck_warp),
+    ENTRY(ck_weight_average),
+};
+/* clang-format on */
 
 const struct ck_layout *ck_layout_of(const char *struct_name) {
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)

@@ -292,7 +292,7 @@ def test_elementwise_ops_work_in_place():
     net = Net("float32")
     x = net.input(16, 16, 8)
     step = net.counter()
-    y = ops.affine(x, 2, 0)
+    y = ops.affine(ops.affine(x, 2, 0), 3, 1)  # the first joins the gather
     y = ops.dropout(ops.max_pool2d(y, 3, 1, "same"), 0.5, seed=1, stream=1, step=step)
     y = ops.add(ops.activation(y, "gelu"), net.conv(y, 8, size=1))
     ops_ = optimize(net.graph, frozenset([y]))

@@ -7,6 +7,7 @@ import pytest
 
 import convkit
 from convkit import layers, losses
+from convkit.layers.augmentation import Augmentation
 from convkit.layers.base import Layer, MergingLayer
 
 # What each layer is made with, and the shape of one sample.
@@ -18,6 +19,7 @@ CASES = {
     "Average": ({}, (5, 4, 3)),
     "AveragePooling2D": ({"pool_size": 3, "strides": 2, "padding": "same"}, (7, 6, 3)),
     "BatchNormalization": ({}, (5, 4, 3)),
+    "CenterCrop": ({"height": 3, "width": 2}, (6, 5, 3)),
     "Concatenate": ({}, (5, 4, 3)),
     "Conv2D": ({"filters": 4, "kernel_size": 3, "activation": "swish"}, (6, 5, 3)),
     "Conv2DTranspose": (
@@ -25,6 +27,8 @@ CASES = {
         (4, 3, 3),
     ),
     "Cropping2D": ({"cropping": ((1, 0), (0, 2))}, (6, 5, 3)),
+    "CutMix": ({"factor": 0.5, "seed": 2}, (6, 5, 3)),
+    "Cutout": ({"size": 3, "fill_value": 2.0, "seed": 2}, (6, 5, 3)),
     "Dense": ({"units": 4, "activation": "sigmoid"}, (7,)),
     "DepthwiseConv2D": ({"kernel_size": 3, "depth_multiplier": 2}, (6, 5, 3)),
     "Dropout": ({"rate": 0.4}, (6, 5, 3)),
@@ -38,13 +42,27 @@ CASES = {
     "MaxPooling2D": ({}, (7, 6, 3)),
     "Maximum": ({}, (5, 4, 3)),
     "Minimum": ({}, (5, 4, 3)),
+    "MixUp": ({"alpha": 0.7, "seed": 2}, (6, 5, 3)),
     "Multiply": ({}, (5, 4, 3)),
+    "Normalization": ({"axis": None}, (6, 5, 3)),
     "PReLU": ({"alpha_initializer": "glorot_uniform", "shared_axes": [1]}, (6, 5, 3)),
     "Permute": ({"dims": (3, 1, 2)}, (6, 5, 3)),
+    "RandomBrightness": ({"factor": 0.5, "value_range": (-1, 2), "seed": 2}, (6, 5, 3)),
+    "RandomContrast": ({"factor": (0.1, 0.5), "seed": 2}, (6, 5, 3)),
+    "RandomCrop": ({"height": 4, "width": 4, "padding": 1, "seed": 2}, (6, 5, 3)),
+    "RandomErasing": ({"factor": (1, 1), "scale": (0.4, 0.9), "value_range": (-1, 2)}, (6, 5, 3)),
+    "RandomFlip": ({"mode": "vertical", "alternating": True, "seed": 2}, (6, 5, 3)),
+    "RandomRotation": ({"factor": 0.2, "fill_mode": "wrap", "seed": 2}, (6, 5, 3)),
+    "RandomTranslation": (
+        {"height_factor": 0.4, "width_factor": (0, 0.2), "interpolation": "nearest", "seed": 2},
+        (6, 5, 3),
+    ),
+    "RandomZoom": ({"height_factor": (0.1, 0.4), "seed": 2}, (6, 5, 3)),
     "ReLU": ({"max_value": 1.5, "negative_slope": 0.25, "threshold": 0.125}, (6, 5, 3)),
     "RepeatVector": ({"n": 3}, (7,)),
     "Rescaling": ({"scale": 0.5, "offset": 1.0}, (6, 5, 3)),
     "Reshape": ({"target_shape": (10, -1)}, (6, 5, 3)),
+    "Resizing": ({"height": 4, "width": 7, "crop_to_aspect_ratio": True}, (6, 5, 3)),
     "SeparableConv2D": (
         {"filters": 4, "kernel_size": 3, "depth_multiplier": 2, "activation": "relu"},
         (6, 5, 3),
@@ -105,7 +123,10 @@ def test_training_mode_differs_only_where_it_should(name, rng):
     model, _, shape = make(name)
     x = rng.standard_normal((6, *shape))
     same = np.array_equal(model(x, training=True), model(x))
-    assert same == (name not in {"BatchNormalization", "Dropout", "SpatialDropout2D"})
+    random = issubclass(getattr(layers, name), Augmentation)
+    assert same == (
+        not random and name not in {"BatchNormalization", "Dropout", "SpatialDropout2D"}
+    )
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -148,8 +169,8 @@ def test_gradients(name, rng):
     step = 1e-6
     checked = 0
     for i, weight in enumerate(start):
-        if name == "BatchNormalization" and i in (2, 3):
-            continue  # moving statistics
+        if not model.variables[i].trainable:
+            continue  # statistics
         for at in rng.choice(weight.size, min(5, weight.size), replace=False):
             moved = [w.copy() for w in start]
             moved[i].reshape(-1)[at] += step

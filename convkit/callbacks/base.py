@@ -150,11 +150,12 @@ def number_text(value: Any) -> str:
 class ProgressBar(Callback):
     """A tqdm bar per epoch on a terminal; elsewhere, and with verbose=2, one line per epoch."""
 
-    def __init__(self, verbose: int, samples: int) -> None:
-        self.verbose, self.samples = verbose, samples
+    def __init__(self, verbose: int) -> None:
+        self.verbose = verbose
         self._bar: Any = None
         self._start = 0.0
         self._shown = 0.0
+        self._steps = 0
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Start the clock and the bar."""
@@ -169,6 +170,7 @@ class ProgressBar(Callback):
         """Move the bar; its text at most ten times a second."""
         if self._bar is None:
             return
+        self._steps = batch + 1
         now = time.perf_counter()
         if now - self._shown > 0.1:
             self._shown = now
@@ -179,7 +181,7 @@ class ProgressBar(Callback):
         """Finish the bar, or print the line."""
         seconds = time.perf_counter() - self._start
         if self._bar is not None:
-            self._bar.update(self.params["steps"] - self._bar.n)
+            self._bar.update(self._steps - self._bar.n)
             self._bar.set_postfix_str(logs_text(logs or {}))
             self._bar.close()
             self._bar = None

@@ -2,7 +2,7 @@
 
 `digits` comes with the package. The others are looked for in the `data_dir` argument, in the
 directory that CONVKIT_DATA names and in the cache, and are downloaded if nobody has them; what a
-download brings must match its checksum.
+download brings must match its checksum. `image_folder` reads pictures of your own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from convkit.datasets import cifar10, cifar100, digits, fashion_mnist, mnist
 from convkit.datasets._dataset import Arrays, Dataset
 from convkit.datasets._fetch import DownloadError
 from convkit.datasets._fetch import download as _download
+from convkit.datasets._image_folder import image_folder
 
 __all__ = [
     "DownloadError",
@@ -26,6 +27,7 @@ __all__ = [
     "digits",
     "download",
     "fashion_mnist",
+    "image_folder",
     "info",
     "load",
     "mnist",

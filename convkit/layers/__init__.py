@@ -9,6 +9,17 @@ from convkit.layers.activation import LeakyReLU as LeakyReLU
 from convkit.layers.activation import PReLU as PReLU
 from convkit.layers.activation import ReLU as ReLU
 from convkit.layers.activation import Softmax as Softmax
+from convkit.layers.augmentation import CutMix as CutMix
+from convkit.layers.augmentation import Cutout as Cutout
+from convkit.layers.augmentation import MixUp as MixUp
+from convkit.layers.augmentation import RandomBrightness as RandomBrightness
+from convkit.layers.augmentation import RandomContrast as RandomContrast
+from convkit.layers.augmentation import RandomCrop as RandomCrop
+from convkit.layers.augmentation import RandomErasing as RandomErasing
+from convkit.layers.augmentation import RandomFlip as RandomFlip
+from convkit.layers.augmentation import RandomRotation as RandomRotation
+from convkit.layers.augmentation import RandomTranslation as RandomTranslation
+from convkit.layers.augmentation import RandomZoom as RandomZoom
 from convkit.layers.base import Input as Input
 from convkit.layers.base import Layer as Layer
 from convkit.layers.conv import Conv2D as Conv2D
@@ -37,6 +48,9 @@ from convkit.layers.pooling import AveragePooling2D as AveragePooling2D
 from convkit.layers.pooling import GlobalAveragePooling2D as GlobalAveragePooling2D
 from convkit.layers.pooling import GlobalMaxPooling2D as GlobalMaxPooling2D
 from convkit.layers.pooling import MaxPooling2D as MaxPooling2D
+from convkit.layers.preprocessing import CenterCrop as CenterCrop
+from convkit.layers.preprocessing import Normalization as Normalization
+from convkit.layers.preprocessing import Resizing as Resizing
 from convkit.layers.reshaping import Cropping2D as Cropping2D
 from convkit.layers.reshaping import Permute as Permute
 from convkit.layers.reshaping import RepeatVector as RepeatVector
@@ -63,12 +77,15 @@ __all__ = [
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",
+    "CenterCrop",
     "Concatenate",
     "Conv2D",
     "Conv2DTranspose",
     "Convolution2D",
     "Convolution2DTranspose",
     "Cropping2D",
+    "CutMix",
+    "Cutout",
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
@@ -86,14 +103,25 @@ __all__ = [
     "MaxPooling2D",
     "Maximum",
     "Minimum",
+    "MixUp",
     "Multiply",
+    "Normalization",
     "NumpyLayer",
     "PReLU",
     "Permute",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Resizing",
     "SeparableConv2D",
     "SeparableConvolution2D",
     "Softmax",

@@ -1,6 +1,7 @@
 """Ops: one class per kernel, forward beside backward, and the functions that emit them."""
 
 from convkit.ops.activation import activation
+from convkit.ops.augment import Chance, adjust, erase, mix_images, mix_labels, remap, warp
 from convkit.ops.batch_norm import batch_norm, batch_norm_inference
 from convkit.ops.broadcast import (
     absolute,
@@ -49,12 +50,14 @@ from convkit.ops.update import Parameter, moving_average, muon_update, update
 from convkit.ops.weights import constrain, penalty, weight_average
 
 __all__ = [
+    "Chance",
     "Parameter",
     "absolute",
     "activation",
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
     "add",
+    "adjust",
     "affine",
     "avg_pool2d",
     "batch_norm",
@@ -72,6 +75,7 @@ __all__ = [
     "divide",
     "dropout",
     "element_loss",
+    "erase",
     "exp",
     "group_norm",
     "layer_norm",
@@ -82,6 +86,8 @@ __all__ = [
     "mean_loss",
     "mean_squared_error",
     "minimum",
+    "mix_images",
+    "mix_labels",
     "moving_average",
     "multiply",
     "muon_update",
@@ -91,6 +97,7 @@ __all__ = [
     "prelu",
     "reduce_mean",
     "reduce_sum",
+    "remap",
     "reshape",
     "softmax",
     "softmax_cross_entropy",
@@ -100,6 +107,7 @@ __all__ = [
     "total_loss",
     "update",
     "upsample2d",
+    "warp",
     "weight_average",
     "zero_pad2d",
 ]

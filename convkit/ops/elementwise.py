@@ -36,6 +36,8 @@ class Gather(Op):
 
     kernel = "gather"
     struct = GATHER
+    # The input that is fed, where the compiler has made y another tensor.
+    source: Tensor | None = None
 
     @classmethod
     def of(cls, shape: tuple[int | None, ...], dtype: str, itemsize: int) -> Gather:
