@@ -353,7 +353,6 @@ static const struct ck_layout layouts[] = {
     ENTRY(ck_gather_images),
     ENTRY(ck_group_norm),
     ENTRY(ck_loss_sum),
-    ENTRY(ck_mean_squared_error),
     ENTRY(ck_mix),
     ENTRY(ck_moving_average),
     ENTRY(ck_muon),
