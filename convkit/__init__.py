@@ -22,13 +22,14 @@ from convkit.runtime import show_config as show_config
 # Loaded when first asked for, so that `import convkit` costs little.
 _MODULES = (
     *("activations", "callbacks", "constraints", "datasets", "functional", "initializers"),
-    *("layers", "losses", "metrics", "models", "ops", "optimizers", "regularizers", "schedules"),
-    *("utils", "viz"),
+    *("layers", "losses", "metrics", "models", "ops", "optimizers", "regularizers", "saving"),
+    *("schedules", "utils", "viz"),
 )
 _NAMES = {
     "Model": "convkit.model",
     "Sequential": "convkit.model",
     "Input": "convkit.layers",
+    "load_model": "convkit.saving",
 }
 
 __all__ = [
@@ -45,12 +46,14 @@ __all__ = [
     "initializers",
     "keras",
     "layers",
+    "load_model",
     "losses",
     "metrics",
     "models",
     "ops",
     "optimizers",
     "regularizers",
+    "saving",
     "schedules",
     "set_algorithm",
     "set_num_threads",
