@@ -22,7 +22,8 @@ from convkit.runtime import show_config as show_config
 # Loaded when first asked for, so that `import convkit` costs little.
 _MODULES = (
     *("activations", "callbacks", "constraints", "datasets", "functional", "initializers"),
-    *("layers", "losses", "metrics", "models", "ops", "optimizers", "regularizers", "saving"),
+    *("interchange", "layers", "losses", "metrics", "models", "ops", "optimizers"),
+    *("regularizers", "saving", "schedules", "utils", "viz"),
     *("schedules", "utils", "viz"),
 )
 _NAMES = {
@@ -44,6 +45,7 @@ __all__ = [
     "functional",
     "get_num_threads",
     "initializers",
+    "interchange",
     "keras",
     "layers",
     "load_model",

@@ -99,28 +99,27 @@ def restore_optimizer(model: Model, file: File, numbers: Any, function: str) -> 
         refuse("is missing")
     variables = variable_names(model)
     wanted = {name: kind for name, kind in file.arrays.items() if name.startswith(SLOTS)}
-    slots: dict[str, Variable] = {}
-    for name, (dtype, shape) in wanted.items():
-        key, _, number = name[len(SLOTS) :].rpartition(".")
-        if key not in variables or not number.isdecimal():
+    names = {v: name for name, v in variables.items()}
+    for name in wanted:
+        key = name[len(SLOTS) :].removeprefix("inner.").rpartition(".")[0]
+        if key not in variables:
             refuse(f"has {name!r}, a slot of no weight")
-        made = optimizer.slots(variables[key])
-        slot = made[int(number)] if int(number) < len(made) else None
-        if slot is None:
+        optimizer.slots(variables[key])
+    slots = {SLOTS + name: slot for name, slot in optimizer.slot_variables(names).items()}
+    for name, kind in wanted.items():
+        if name not in slots:
             refuse(f"has {name!r}, {type(optimizer).__name__} has no such slot")
-        if (slot.value.dtype, slot.value.shape) != (dtype, shape):
-            refuse(f"has {name!r} of shape {shape} {dtype}, not {slot.value.shape}")
-        slots[name] = slot
-    arrays = {name: file.array(name) for name in slots}
+        if (slots[name].value.dtype, slots[name].value.shape) != kind:
+            refuse(f"has {name!r} of shape {kind[1]} {kind[0]}, not {slots[name].shape}")
+    arrays = {name: file.array(name) for name in wanted}
     try:
         iterations = _check.integer(function, "iterations", numbers["iterations"], 0, 2**63)
         now = dict(zip(HYPER, optimizer.hyper.value.tolist(), strict=True))
         hyper = [float(numbers["hyper"].get(name, value)) for name, value in now.items()]
     except (TypeError, ValueError, KeyError) as error:
         refuse(f"is damaged: {error}")
-    names = {v: name for name, v in variables.items()}
-    for name, slot in optimizer.slot_variables(names).items():
-        slot.assign(arrays.get(SLOTS + name, np.zeros_like(slot.value)))
+    for name, slot in slots.items():
+        slot.assign(arrays.get(name, np.zeros_like(slot.value)))
     optimizer.hyper.assign(hyper)
     optimizer.iterations.value[0] = iterations
 
