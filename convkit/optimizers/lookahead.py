@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from convkit import _check
@@ -57,7 +58,7 @@ class Lookahead(Optimizer):
         return super().slots(variable)
 
     def slot_variables(self, names: Mapping[Variable, str]) -> dict[str, Variable]:
-        """Return the slots made so far of the named variables, the inner optimizer's as "inner."."""
+        """Return the slots made so far of the named variables, the inner ones as "inner."."""
         inner = self.optimizer.slot_variables(names)
         return super().slot_variables(names) | {f"inner.{k}": slot for k, slot in inner.items()}
 
