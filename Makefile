@@ -6,8 +6,8 @@ SOURCES = setup.py pyproject.toml $(wildcard csrc/*) convkit/_core.pyx convkit/_
 WARNINGS = -Wall -Wextra -Werror
 ISAS ?= baseline avx2
 
-.PHONY: help demo lessons test test-isa test-c test-aarch64 sanitize lint format bench numbers \
-	readme-numbers wheel clean
+.PHONY: help demo lessons test test-isa test-c test-aarch64 sanitize crash lint format bench \
+	numbers readme-numbers wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ sanitize: ## the same under the address and undefined-behaviour sanitizers
 
 test-aarch64: ## the same for 64-bit ARM: cross-compiled, run by qemu-user (Debian's packages)
 	tests/c/run.sh aarch64
+
+crash: $(VENV)/built ## kill trainings and saves at random times, fill the disk: nothing may be lost
+	$(BIN)/python tests/crash.py
 
 lint: $(VENV)/built ## check style and types
 	$(BIN)/pip install --quiet '.[lint]'

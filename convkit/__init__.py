@@ -22,13 +22,15 @@ from convkit.runtime import show_config as show_config
 # Loaded when first asked for, so that `import convkit` costs little.
 _MODULES = (
     *("activations", "callbacks", "constraints", "datasets", "functional", "initializers"),
-    *("layers", "losses", "metrics", "models", "ops", "optimizers", "regularizers", "schedules"),
-    *("utils", "viz"),
+    *("interchange", "layers", "losses", "metrics", "models", "ops", "optimizers"),
+    *("regularizers", "saving", "schedules", "utils", "viz"),
+    *("schedules", "utils", "viz"),
 )
 _NAMES = {
     "Model": "convkit.model",
     "Sequential": "convkit.model",
     "Input": "convkit.layers",
+    "load_model": "convkit.saving",
 }
 
 __all__ = [
@@ -43,14 +45,17 @@ __all__ = [
     "functional",
     "get_num_threads",
     "initializers",
+    "interchange",
     "keras",
     "layers",
+    "load_model",
     "losses",
     "metrics",
     "models",
     "ops",
     "optimizers",
     "regularizers",
+    "saving",
     "schedules",
     "set_algorithm",
     "set_num_threads",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["FormatError", "atomic_write", "cache_directory"]
+__all__ = ["FormatError", "atomic_write", "cache_directory", "remove_parts"]
 
 
 class FormatError(ValueError):
@@ -23,6 +24,13 @@ def cache_directory() -> Path:
     import pooch
 
     return Path(pooch.os_cache("convkit"))
+
+
+def remove_parts(path: str | os.PathLike[str]) -> None:
+    """Delete what writers of `path` that were killed left behind."""
+    target = Path(os.path.realpath(path))
+    for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

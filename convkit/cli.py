@@ -25,11 +25,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, default=0, metavar="N")
     train.add_argument("--threads", type=_positive, metavar="N")
     train.add_argument("--data-dir", metavar="DIR", help="where the dataset's files are")
-    train.add_argument("--save", metavar="FILE", help="write the weights (safetensors)")
+    train.add_argument("--save", metavar="FILE", help="write the model to a file")
     train.add_argument("--json", metavar="FILE", help="write results as JSON")
     train.add_argument("--plot", metavar="FILE", help="write a PNG of test images and predictions")
 
-    evaluate = commands.add_parser("evaluate", help="evaluate saved weights on a dataset")
+    evaluate = commands.add_parser("evaluate", help="evaluate a saved model on a dataset")
     evaluate.add_argument("dataset", metavar="DATASET")
     evaluate.add_argument("--load", required=True, metavar="FILE")
     evaluate.add_argument("--data-dir", metavar="DIR")
@@ -78,7 +78,6 @@ def _write_json(path: str, values: dict[str, Any]) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     import convkit
     from convkit import runtime, zoo
-    from convkit.saving import save_weights
 
     if arguments.threads:
         convkit.set_num_threads(arguments.threads)
@@ -105,8 +104,8 @@ def _train(arguments: argparse.Namespace) -> int:
         f" {runtime.active_isa()})"
     )
     if arguments.save:
-        save_weights(model, arguments.save, {"model": name, "dataset": dataset})
-        print(f"weights saved to {arguments.save}")
+        model.save(arguments.save, metadata={"model": name, "dataset": dataset})
+        print(f"model saved to {arguments.save}")
     if arguments.plot:
         from convkit import viz
 
@@ -126,24 +125,19 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _restore(path: str) -> tuple[Any, str, list[str]]:
-    """Rebuild the model that `train --save` wrote; return it with its dataset and class names."""
-    from convkit import datasets, zoo
-    from convkit.saving import read_metadata
+def _restore(path: str) -> tuple[Any, list[str] | None]:
+    """Load a model; return it with its class names, where `train --save` wrote it."""
+    from convkit import datasets
+    from convkit.saving import load_model, read_metadata
 
-    known = read_metadata(path)
-    if "model" not in known or "dataset" not in known:
-        raise ValueError(f"{path} was not written by `convkit train --save`")
-    info = datasets.info(known["dataset"])
-    shape = (*info.image_shape, 1)[:3]
-    scale = 1 / 16 if shape[0] == 8 else 1 / 255
-    model = zoo.build(known["model"], shape, len(info.class_names), scale)
-    model.load_weights(path)
-    return model, known["dataset"], [str(name) for name in info.class_names]
+    model = load_model(path)
+    dataset = read_metadata(path).get("dataset")
+    names = [str(name) for name in datasets.info(dataset).class_names] if dataset else None
+    return model, names
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    model, _, _ = _restore(arguments.load)
+    model, _ = _restore(arguments.load)
     _, (x, y), _, _ = _load(arguments.dataset.replace("-", "_"), arguments.data_dir)
     model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
     loss, accuracy = model.evaluate(x, y, verbose=0)
@@ -152,7 +146,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    model, _, names = _restore(arguments.load)
+    model, names = _restore(arguments.load)
     try:
         from PIL import Image
     except ImportError:
@@ -165,7 +159,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         pixels = pixels * (16 / 255)
     chances = model.predict(pixels)[0]
     for k in np.argsort(-chances)[:3]:
-        print(f"{names[k]}: {100 * chances[k]:.1f} %")
+        print(f"{names[k] if names else f'class {k}'}: {100 * chances[k]:.1f} %")
     return 0
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -231,15 +232,46 @@ class Model(Trainer, Layer):
         with self._lock:
             super().set_weights(weights)
 
+    # ---- files ---------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """Return inputs, layers and calls, as values that JSON can hold."""
+        from convkit.saving._architecture import model_config
+
+        return model_config(self)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Any:
+        """Make a model from get_config's result, with new weights."""
+        from convkit.saving import _architecture, custom_object_scope
+
+        with custom_object_scope(custom_objects):
+            return _architecture.make_model(cls, config)
+
+    def to_json(self, **options: Any) -> str:
+        """Return the architecture as JSON; options are json.dumps's (indent=2)."""
+        from convkit.saving import serialize
+
+        return json.dumps(serialize(self), **options)
+
+    def save(
+        self, filepath: str | os.PathLike[str], overwrite: bool = True, **options: Any
+    ) -> None:
+        """Write the model to one file, for convkit.load_model; see convkit.saving.save_model."""
+        from convkit.saving import save_model
+
+        with self._lock:
+            save_model(self, filepath, overwrite, **options)
+
     def save_weights(self, filepath: str | os.PathLike[str]) -> None:
-        """Write all weights to one .safetensors file, whole or not at all."""
+        """Write all weights to one file, whole or not at all."""
         from convkit.saving import save_weights
 
         with self._lock:
             save_weights(self, filepath)
 
     def load_weights(self, filepath: str | os.PathLike[str]) -> None:
-        """Set all weights from a file of save_weights; ValueError where it does not fit."""
+        """Set all weights from a file of save_weights or save; FormatError if it does not fit."""
         from convkit.saving import load_weights
 
         with self._lock:

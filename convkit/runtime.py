@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +18,13 @@ __all__ = [
     "active_isa",
     "get_algorithm",
     "get_num_threads",
+    "get_random_state",
     "isas_usable",
     "next_seed",
     "random_generator",
     "set_algorithm",
     "set_num_threads",
+    "set_random_state",
     "set_seed",
     "show_config",
 ]
@@ -201,6 +205,16 @@ def set_seed(seed: int) -> None:
 def next_seed() -> int:
     """Draw a seed from the library's own stream: equal after the same set_seed."""
     return int(_generator.integers(0, MAX_SEED, endpoint=True))
+
+
+def get_random_state() -> dict[str, Any]:
+    """Return the state of the library's own stream, for set_random_state."""
+    return dict(_generator.bit_generator.state)
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Go on with the library's own stream where get_random_state was called."""
+    _generator.bit_generator.state = dict(state)
 
 
 def random_generator() -> np.random.Generator:

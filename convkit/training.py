@@ -84,6 +84,28 @@ class Target:
         return [*self.metrics, *self.weighted_metrics]
 
 
+@dataclass
+class Position:
+    """Where a fit stands: with weights and optimizer, what a killed run needs to go on to the bit.
+
+    The order of an epoch's samples is a function of `seed` and of the steps before the epoch.
+    """
+
+    seed: int
+    epoch: int = 0
+    batch: int = 0  # batches of the epoch that are done
+    seen: int = 0  # their samples
+    totals: Any = 0.0  # the losses of those samples, summed
+
+    def next_epoch(self) -> None:
+        """Go to the beginning of the next epoch."""
+        self.epoch, self.batch, self.seen, self.totals = self.epoch + 1, 0, 0, 0.0
+
+    def generator(self, steps: int) -> np.random.Generator:
+        """Return what orders the epoch that began `batch` of `steps` steps ago."""
+        return np.random.default_rng([self.seed, steps - self.batch])
+
+
 class Trainer:
     """What a model needs for training; `Model` adds the layers."""
 
@@ -114,6 +136,9 @@ class Trainer:
         self._targets: list[Target] | None = None
         self._trained: list[tuple[Any, bool]] = []
         self._fitting = False
+        self.hooks: CallbackList | None = None
+        self.position = Position(0)
+        self.order_seed: int | None = None  # of the last fit, for one that goes on after it
 
     def compile(
         self,
@@ -150,6 +175,14 @@ class Trainer:
             self._trained = [(layer, layer.trainable) for layer in self._all_layers()]
             if self.built:
                 self._forget_programs()
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Return the arguments of `compile` as they are now."""
+        return {
+            **{"optimizer": self.optimizer, "loss": self.loss},
+            **dict(zip(("metrics", "weighted_metrics"), self._metrics_wanted, strict=True)),
+            "loss_weights": self._loss_weights,
+        }
 
     def _all_layers(self) -> list[Any]:
         """Return this model and all layers in it, also those of models inside."""
@@ -338,22 +371,28 @@ class Trainer:
         found = [float(program.view(t)[0]) for t in (handles.total, *several) if t is not None]
         return found, [program.view(pred) for pred in handles.preds]
 
-    def _pass(self, source: Rows | Stream, training: bool, hooks: Any) -> dict[str, float]:
-        """Run all batches of an epoch that was begun; return losses and metrics."""
+    def _pass(
+        self, source: Rows | Stream, hooks: CallbackList, position: Position | None = None
+    ) -> dict[str, float]:
+        """Run an epoch that was begun, training from a position on; return losses and metrics."""
         assert self._targets is not None
-        totals: Any = 0.0
-        for target in self._targets:
-            for metric in target.all_metrics:
+        training = position is not None
+        at = position or Position(0)
+        if at.batch == 0:
+            for metric in self._all_metrics():
                 metric.reset_state()
         begin, end = (f"on_{'train' if training else 'test'}_batch_{when}" for when in _WHEN)
         begins, ends = hooks.listens(begin), hooks.listens(end)
-        seen = 0
+        done = at.batch
         for batch, (batches, rows) in enumerate(source):
+            if batch < done:
+                continue
             if begins:
                 hooks.call(begin, batch, {})
             found, preds = self._run_batch(batches, rows, training)
-            totals = totals + len(rows) * np.array(found)
-            seen += len(rows)
+            at.totals = at.totals + len(rows) * np.array(found)
+            at.seen += len(rows)
+            at.batch += 1
             for target, pred, y, weights in zip(
                 self._targets, preds, batches.y, batches.weights, strict=True
             ):
@@ -365,10 +404,13 @@ class Trainer:
                 for metric in target.weighted_metrics:
                     metric.update_state(true, pred, None if weights is None else weights[rows])
             if ends:
-                hooks.call(end, batch, self._logs(totals / seen))
+                hooks.call(end, batch, self._logs(at.totals / at.seen))
                 if training and self.stop_training:
                     break
-        return self._logs(totals / seen)
+        return self._logs(at.totals / at.seen)
+
+    def _all_metrics(self) -> list[Metric]:
+        return [metric for target in self._targets or [] for metric in target.all_metrics]
 
     def _logs(self, means: Array) -> dict[str, float]:
         """Name the total loss, the outputs' losses and the metrics, as Keras does."""
@@ -442,7 +484,7 @@ class Trainer:
             try:
                 return self._fit(source, epochs, verbose, callbacks, validation, initial_epoch)
             finally:
-                self._fitting = False
+                self._fitting, self.hooks = False, None
                 source.close()
                 if validation is not None:
                     validation.close()
@@ -458,32 +500,38 @@ class Trainer:
     ) -> History:
         history = self.history = History()
         bar = ProgressBar(_verbosity(verbose))
-        hooks = CallbackList(
+        hooks = self.hooks = CallbackList(
             [*_listed(callbacks), history, *([bar] if bar.verbose else [])],
             self,  # type: ignore[arg-type]
             epochs=epochs,
             steps=source.steps,
             verbose=bar.verbose,
         )
+        if self.order_seed is None or initial_epoch == 0:
+            self.order_seed = runtime.next_seed()
+        position = self.position = Position(self.order_seed, initial_epoch)
+        later = False
         logs: dict[str, Any] = {}
+        assert self.optimizer is not None
         hooks.call("on_train_begin", {})
         try:
-            for epoch in range(initial_epoch, epochs):
-                if not _begin("fit", source, epoch > initial_epoch):
+            while position.epoch < epochs and not self.stop_training:
+                if source.shuffle is not None:
+                    source.shuffle = position.generator(int(self.optimizer.iterations.value[0]))
+                if not _begin("fit", source, later):
                     break
+                epoch = position.epoch
                 self._epoch.value[0] = epoch
                 hooks.call("on_epoch_begin", epoch, {})
-                logs = self._pass(source, True, hooks)
-                if validation is not None and _begin(
-                    "fit: validation_data", validation, epoch > initial_epoch
-                ):
+                logs = self._pass(source, hooks, position)
+                if validation is not None and _begin("fit: validation_data", validation, later):
                     hooks.call("on_test_begin", {})
-                    found = self._pass(validation, False, hooks)
+                    found = self._pass(validation, hooks)
                     hooks.call("on_test_end", found)
                     logs |= {f"val_{name}": value for name, value in found.items()}
+                position.next_epoch()
+                later = True
                 hooks.call("on_epoch_end", epoch, logs)
-                if self.stop_training:
-                    break
         finally:
             bar.on_train_end()
         if self.optimizer is not None:
@@ -525,7 +573,7 @@ class Trainer:
             try:
                 _begin("evaluate", source, False)
                 hooks.call("on_test_begin", {})
-                logs = self._pass(source, False, hooks)
+                logs = self._pass(source, hooks)
             finally:
                 source.close()
             hooks.call("on_test_end", logs)

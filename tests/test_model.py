@@ -176,7 +176,7 @@ def test_weights_on_disk(tmp_path, rng):
     data = path.read_bytes()
     for cut in (0, 5, 100, len(data) - 1):
         path.write_bytes(data[:cut])
-        with pytest.raises(ValueError, match="not a complete"):
+        with pytest.raises(ValueError, match=r"too short|damaged"):
             other.load_weights(path)
     np.testing.assert_array_equal(different.get_weights()[0], before[0])
 

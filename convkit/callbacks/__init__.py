@@ -1,5 +1,6 @@
 """Code that runs between batches and epochs, with Keras's names and defaults."""
 
+from convkit.callbacks.backup import BackupAndRestore as BackupAndRestore
 from convkit.callbacks.base import Callback as Callback
 from convkit.callbacks.base import CallbackList as CallbackList
 from convkit.callbacks.base import History as History
@@ -14,6 +15,7 @@ from convkit.callbacks.records import TensorBoard as TensorBoard
 from convkit.callbacks.schedule import LearningRateScheduler as LearningRateScheduler
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

@@ -9,19 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convkit._state import Stateful
+
 if TYPE_CHECKING:
     from convkit.model import Model
 
 Logs = dict[str, Any]
 
 
-class Callback:
+class Callback(Stateful):
     """Override what you need; `self.model` is the model, `self.params` what fit was called with.
 
     params holds "epochs", "steps" and "verbose". Setting `self.model.stop_training = True` ends
     training after the batch. What a callback puts into the logs of on_epoch_end, those after it see
     and History keeps.
+
+    What attributes hold of plain values and arrays, other than the constructor's arguments, is
+    state: BackupAndRestore keeps it. Define get_state and set_state where that is not right.
     """
+
+    runs_last = False
+    _no_state: tuple[str, ...] = ("params",)
 
     model: Model
     params: dict[str, Any]
@@ -92,7 +100,8 @@ class CallbackList:
             callbacks = []
         elif isinstance(callbacks, Callback):
             callbacks = [callbacks]
-        self.callbacks = list(callbacks)
+        self.callbacks = sorted(callbacks, key=lambda c: getattr(c, "runs_last", False))
+        self.params = params
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(
@@ -156,6 +165,10 @@ class ProgressBar(Callback):
         self._start = 0.0
         self._shown = 0.0
         self._steps = 0
+
+    def get_state(self) -> dict[str, Any]:
+        """Return nothing: a bar is of this process."""
+        return {}
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Start the clock and the bar."""

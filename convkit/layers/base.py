@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +27,20 @@ if TYPE_CHECKING:
     from convkit.model import Model
 
 Shape = tuple[int | None, ...]
+
+# Bytes that weights made from a file's description may still take; None: drawn as usual.
+_bytes_left: ContextVar[int | None] = ContextVar("bytes_left", default=None)
+
+
+@contextmanager
+def limited_weights(nbytes: int) -> Iterator[None]:
+    """Make weights of zeros, at most `nbytes` of them: those that a file will fill."""
+    token = _bytes_left.set(nbytes)
+    try:
+        yield
+    finally:
+        _bytes_left.reset(token)
+
 
 _counts: dict[str, int] = {}
 
@@ -226,9 +243,17 @@ class Layer(Configurable):
         def given(value: Any, kind: str) -> Any:
             return getattr(self, f"{name}_{kind}", None) if value is None else value
 
-        initializer = given(initializer, "initializer")
-        initializer = initializers.get("glorot_uniform" if initializer is None else initializer)
-        value = initializer(tuple(shape), runtime.random_generator())
+        left = _bytes_left.get()
+        if left is None:
+            initializer = given(initializer, "initializer")
+            initializer = initializers.get("glorot_uniform" if initializer is None else initializer)
+            value = initializer(tuple(shape), runtime.random_generator())
+        else:
+            left -= math.prod(shape) * np.dtype(self.dtype).itemsize
+            if left < 0:
+                raise ValueError(f"{self._title}: the weight {name} {shape} is not in the file")
+            _bytes_left.set(left)
+            value = np.zeros(tuple(shape))
         variable = Variable(f"{self.name}/{name}", value.astype(self.dtype), trainable)
         variable.regularizer = regularizers.get(given(regularizer, "regularizer"))
         variable.constraint = constraints.get(given(constraint, "constraint"))

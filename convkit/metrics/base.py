@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from convkit import _check
 from convkit._config import Configurable
+from convkit._state import Stateful
 from convkit.losses.base import row_weights
 
 Array = NDArray[Any]
 
 
-class Metric(Configurable):
+class Metric(Configurable, Stateful):
     """A number (or an array) over all batches since reset_state.
 
     A metric of your own defines `update_state(y_true, y_pred, sample_weight=None)`, `result()` and

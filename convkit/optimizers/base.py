@@ -194,6 +194,16 @@ class Optimizer(Configurable):
             if known is not None and known[1][-1] is not None:
                 variable.assign(known[1][-1].value)
 
+    def slot_variables(self, names: Mapping[Variable, str]) -> dict[str, Variable]:
+        """Return the slots made so far of the named variables: "name.number" -> slot."""
+        return {
+            f"{names[variable]}.{number}": slot
+            for variable, made in self._slots.values()
+            if variable in names
+            for number, slot in enumerate(made)
+            if slot is not None
+        }
+
     def count_params(self) -> int:
         """Return how many numbers training keeps: slots, step count, learning rate; 0 before it."""
         slots = [slot for _, made in self._slots.values() for slot in made if slot is not None]

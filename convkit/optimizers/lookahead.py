@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from convkit import _check
@@ -50,6 +51,16 @@ class Lookahead(Optimizer):
         """Return how many numbers training keeps, slow weights and the inner optimizer's state."""
         own = super().count_params()
         return own + self.optimizer.count_params() - 2 if own else 0
+
+    def slots(self, variable: Variable) -> list[Variable | None]:
+        """Return the slots of a variable, its slow weight; the inner optimizer's are made too."""
+        self.optimizer.slots(variable)
+        return super().slots(variable)
+
+    def slot_variables(self, names: Mapping[Variable, str]) -> dict[str, Variable]:
+        """Return the slots made so far of the named variables, the inner ones as "inner."."""
+        inner = self.optimizer.slot_variables(names)
+        return super().slot_variables(names) | {f"inner.{k}": slot for k, slot in inner.items()}
 
     def _averaging(self) -> dict[str, Any]:
         return {
