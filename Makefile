@@ -5,6 +5,7 @@ BIN = $(VENV)/bin
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*) convkit/_core.pyx convkit/_core.pxd
 WARNINGS = -Wall -Wextra -Werror
 ISAS ?= baseline avx2
+FUZZ_SECONDS ?= 180
 
 .PHONY: help demo lessons test test-isa test-c test-aarch64 sanitize crash lint format bench \
 	numbers readme-numbers wheel clean
@@ -29,6 +30,9 @@ test: $(VENV)/built ## set up and run the tests
 
 test-isa: $(VENV)/built ## run the tests on the other instruction sets of this machine
 	for isa in $(ISAS); do CONVKIT_ISA=$$isa $(BIN)/python -m pytest -q tests || exit 1; done
+
+fuzz: $(VENV)/built ## random and hostile calls of the functional API, for FUZZ_SECONDS (180)
+	$(BIN)/python tests/fuzz.py --seconds $(FUZZ_SECONDS)
 
 test-c: ## test the kernels alone, in C
 	tests/c/run.sh native

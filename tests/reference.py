@@ -413,8 +413,9 @@ def _gelu_derivative(x, approximate=False):
 
 
 def _mish_derivative(x):
-    t = np.tanh(softplus(x))
-    return t + x * (1 - t * t) * sigmoid(x)
+    """1 - tanh(s)^2 as 4 e / (1 + e)^2, e = exp(-2 s): it does not cancel where tanh is 1."""
+    e = np.exp(-2 * softplus(x))
+    return np.tanh(softplus(x)) + x * 4 * e / (1 + e) ** 2 * sigmoid(x)
 
 
 ACTIVATIONS = {
@@ -451,12 +452,12 @@ DERIVATIVES = {
 
 def activate(x, name=None, **parameters):
     """Apply the activation called `name`; None is the identity."""
-    return x if name is None else ACTIVATIONS[name](wide(x).astype(np.float64), **parameters)
+    return x if name is None else ACTIVATIONS[name](wide(x) * 1.0, **parameters)
 
 
 def activation_backward(dy, x, name, **parameters):
     """dx = dy f'(x)."""
-    return wide(dy) * DERIVATIVES[name](wide(x).astype(np.float64), **parameters)
+    return wide(dy) * DERIVATIVES[name](wide(x) * 1.0, **parameters)
 
 
 # ---- softmax and losses --------------------------------------------------------------------------

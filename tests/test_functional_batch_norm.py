@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 import reference
-from cases import CHANNELS, uniform
+from cases import CHANNELS
+from checks import (
+    check_batch_norm,
+    check_batch_norm_backward,
+    check_batch_norm_inference,
+    norm_arrays,
+)
 from gradcheck import assert_gradient
 from tolerance import assert_close, assert_same_bits, gamma
 
@@ -17,62 +23,21 @@ SHAPES = [
 ]
 
 
-def arguments(rng, shape, dtype, mean=0.0, std=1.0):
-    """Return x, gamma, beta and dy."""
-    c = shape[-1]
-    x = (mean + std * rng.standard_normal(shape)).astype(dtype)
-    gamma_, beta = uniform(rng, c, dtype) + 1, uniform(rng, c, dtype)
-    return x, gamma_, beta, uniform(rng, shape, dtype)
-
-
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (3.0, 0.5), (1e4, 1.0), (-1e4, 100.0)])
 def test_training(shape, mean, std, dtype, rng):
-    x, gamma_, beta, _ = arguments(rng, shape, dtype, mean, std)
-    y, got_mean, got_variance = F.batch_norm(x, gamma_, beta)
-    assert y.dtype == got_mean.dtype == got_variance.dtype == dtype
-    assert got_mean.shape == got_variance.shape == shape[-1:]
-    # float64 results deserve a twin that is more exact than they are.
-    y_ref, mean_ref, variance_ref = reference.batch_norm(x.astype(np.longdouble), gamma_, beta)
-    std_ref = np.sqrt(variance_ref + 1e-3)
-    # 4 ulp of the numbers that went in: a mean or a difference to it cannot be better than x is,
-    # and of the variance, a change of x by one ulp changes about 2 |mean| / std ulp. The textbook's
-    # E[x^2] - E[x]^2 loses the square of that.
-    eps = np.finfo(dtype).eps
-    assert_close(got_mean, mean_ref, 4 * eps * (np.abs(mean_ref) + std_ref))
-    condition = 1 + np.abs(mean_ref) / std_ref
-    assert_close(got_variance, variance_ref, 4 * eps * condition * (variance_ref + 1e-3))
-    assert (got_variance >= 0).all()
-    xhat = (x - mean_ref) / std_ref
-    error = 4 * eps * np.abs(gamma_) * condition * (1 + np.abs(xhat))
-    assert_close(y, y_ref, error + 4 * eps * (np.abs(y_ref) + np.abs(beta)))
+    check_batch_norm(shape, mean, std, dtype, rng)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_backward(shape, dtype, rng):
-    x, gamma_, _, dy = arguments(rng, shape, dtype, mean=2.0)
-    _, mean, variance = F.batch_norm(x)
-    got = F.batch_norm_backward(dy, x, mean, variance, gamma_)
-    expected = reference.batch_norm_backward(dy, x, mean, variance, gamma_)
-    axes, rows = tuple(range(x.ndim - 1)), x[..., 0].size
-    std = np.sqrt(reference.wide(variance) + 1e-3)
-    xhat = np.abs(x - reference.wide(mean)) / std
-    # Every term of the three sums, with the error of xhat (from the cancellation in x - mean).
-    eps = gamma(rows + 16, dtype)
-    xhat_size = xhat + (np.abs(x) + np.abs(mean)) / std
-    abs_dy = np.abs(dy.astype(np.float64))
-    dgamma_size = (abs_dy * xhat_size).sum(axes)
-    dx_size = abs_dy + abs_dy.mean(axes) + xhat_size * dgamma_size / rows
-    sizes = np.abs(gamma_) / std * dx_size, dgamma_size, abs_dy.sum(axes)
-    for g, want, size in zip(got, expected, sizes, strict=True):
-        assert g.dtype == dtype
-        assert_close(g, want, eps * size)
+    check_batch_norm_backward(shape, 2.0, dtype, rng)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 2, 3), (6, 4), (2, 2, 1, 5)], ids=str)
 @pytest.mark.parametrize("epsilon", [1e-3, 0.5])
 def test_gradients_by_differences(shape, epsilon, rng):
-    x, gamma_, beta, dy = arguments(rng, shape, np.float64, mean=1.0)
+    x, gamma_, beta, dy = norm_arrays(rng, shape, np.float64, mean=1.0)
     _, mean, variance = F.batch_norm(x, epsilon=epsilon)
     dx, dgamma, dbeta = F.batch_norm_backward(dy, x, mean, variance, gamma_, epsilon=epsilon)
 
@@ -87,19 +52,11 @@ def test_gradients_by_differences(shape, epsilon, rng):
 @pytest.mark.parametrize("shape", [(5, 3), (2, 3, 4, 17)], ids=str)
 @pytest.mark.parametrize("epsilon", [1e-3, 1e-5, 2.0])
 def test_inference(shape, epsilon, dtype, rng):
-    x, gamma_, beta, _ = arguments(rng, shape, dtype)
-    mean, variance = uniform(rng, shape[-1], dtype), (rng.random(shape[-1]) + 0.1).astype(dtype)
-    y = F.batch_norm_inference(x, mean, variance, gamma_, beta, epsilon=epsilon)
-    y_ref = reference.batch_norm_inference(x, mean, variance, gamma_, beta, epsilon=epsilon)
-    # y may be computed as x * scale + offset: each part is then rounded at its own size.
-    scale = np.abs(gamma_) / np.sqrt(variance.astype(np.float64) + epsilon)
-    size = (np.abs(x) + np.abs(mean)) * scale + np.abs(beta)
-    assert y.dtype == dtype
-    assert_close(y, y_ref, 4 * np.finfo(dtype).eps * size)
+    check_batch_norm_inference(shape, epsilon, dtype, rng)
 
 
 def test_gamma_and_beta_are_optional(dtype, rng):
-    x, _, _, dy = arguments(rng, (2, 3, 4, 5), dtype)
+    x, _, _, dy = norm_arrays(rng, (2, 3, 4, 5), dtype)
     one, zero = np.ones(5, dtype), np.zeros(5, dtype)
     y, mean, variance = F.batch_norm(x)
     np.testing.assert_array_equal(y, F.batch_norm(x, one, zero)[0])

@@ -4,49 +4,19 @@ import numpy as np
 import pytest
 import reference
 from cases import BIG, CONVS, TAILS, Conv, uniform
+from checks import check_conv2d, check_conv2d_auto, check_conv2d_transpose
 from gradcheck import assert_gradient
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tolerance import assert_close, assert_same_bits, assert_within_bound, gamma
+from tolerance import assert_close, assert_same_bits, gamma
 
-import convkit
 import convkit.functional as F
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def check_forward(conv, dtype, rng):
-    """Check y against the a-priori bound of its sum."""
-    x, w, b = (uniform(rng, s, dtype) for s in (conv.x_shape, conv.w_shape, (conv.k,)))
-    y = F.conv2d(x, w, b, **conv.options)
-    assert y.dtype == dtype
-    y_ref = reference.conv2d(x, w, b, **conv.options)
-    abs_sum = reference.conv2d(np.abs(x), np.abs(w), np.abs(b), **conv.options)
-    assert_within_bound(y, y_ref, abs_sum, conv.terms[0] + 1)
-
-
-def check_backward(conv, dtype, rng):
-    """Check dx, dw and db against the bounds of their sums."""
-    x, w, dy = (uniform(rng, s, dtype) for s in (conv.x_shape, conv.w_shape, conv.y_shape))
-    gradients = F.conv2d_backward(dy, x, w, **conv.options)
-    expected = reference.conv2d_backward(dy, x, w, **conv.options)
-    abs_sums = reference.conv2d_backward(np.abs(dy), np.abs(x), np.abs(w), **conv.options)
-    terms = (*conv.terms[1:], conv.terms[2])
-    for got, want, abs_sum, n in zip(gradients, expected, abs_sums, terms, strict=True):
-        assert got.dtype == dtype
-        assert_within_bound(got, want, abs_sum, n)
-
-
 @pytest.mark.usefixtures("direct")
 @pytest.mark.parametrize("conv", [*CONVS, *TAILS[::3], *BIG], ids=str)
-def test_forward(conv, dtype, rng):
-    check_forward(conv, dtype, rng)
-
-
-@pytest.mark.usefixtures("direct")
-@pytest.mark.parametrize("conv", [*CONVS, *TAILS[::3], *BIG], ids=str)
-def test_backward(conv, dtype, rng):
-    check_backward(conv, dtype, rng)
+def test_forward_and_backward(conv, dtype, rng):
+    check_conv2d(conv, dtype, rng)
 
 
 WINOGRAD = [
@@ -61,21 +31,7 @@ WINOGRAD = [
 
 @pytest.mark.parametrize("conv", WINOGRAD, ids=str)
 def test_fast_algorithms(conv, dtype, rng):
-    # Winograd F(4x4, 3x3) mixes the elements of a tile, so its error scales with the largest sum
-    # nearby, and its transforms (factors up to 8) cost one digit or two. The bound of a direct sum
-    # times 32, of the largest sum, leaves room for that; one wrong product exceeds it by 100.
-    x, w, dy = (uniform(rng, s, dtype) for s in (conv.x_shape, conv.w_shape, conv.y_shape))
-    arrays = (x, w), (dy, x, w)
-    got = (F.conv2d(*arrays[0], **conv.options), *F.conv2d_backward(*arrays[1], **conv.options))
-    want, sizes = (
-        (
-            reference.conv2d(*[f(a) for a in arrays[0]], **conv.options),
-            *reference.conv2d_backward(*[f(a) for a in arrays[1]], **conv.options),
-        )
-        for f in (np.asarray, np.abs)
-    )
-    for g, r, size, n in zip(got, want, sizes, (*conv.terms, conv.terms[2]), strict=True):
-        assert_close(g, r, 32 * gamma(n + 2, dtype) * size.max())
+    check_conv2d_auto(conv, dtype, rng)
 
 
 GRADIENTS = [
@@ -145,54 +101,4 @@ TRANSPOSED = [
 @pytest.mark.parametrize("conv", TRANSPOSED, ids=str)
 @pytest.mark.parametrize("output_padding", [None, 1])
 def test_transpose_on_floats(conv, output_padding, dtype, rng, direct):
-    kh, kw, _, k = conv.w_shape
-    options = {**conv.options, "output_padding": output_padding}
-    x, b = uniform(rng, conv.x_shape, dtype), uniform(rng, k, dtype)
-    w = uniform(rng, (kh, kw, k // conv.groups, conv.x_shape[3]), dtype)
-    y = F.conv2d_transpose(x, w, b, **options)
-    y_ref = reference.conv2d_transpose(x, w, b, **options)
-    abs_sum = reference.conv2d_transpose(np.abs(x), np.abs(w), np.abs(b), **options)
-    assert_within_bound(y, y_ref, abs_sum, kh * kw * conv.x_shape[3] + 1)
-    dy = uniform(rng, y.shape, dtype)
-    gradients = F.conv2d_transpose_backward(dy, x, w, **options)
-    expected = reference.conv2d_transpose_backward(dy, x, w, **options)
-    abs_sums = reference.conv2d_transpose_backward(np.abs(dy), np.abs(x), np.abs(w), **options)
-    terms = kh * kw * k, x[..., 0].size, dy[..., 0].size
-    for got, want, abs_sum, n in zip(gradients, expected, abs_sums, terms, strict=True):
-        assert_within_bound(got, want, abs_sum, n)
-
-
-@st.composite
-def convolutions(draw):
-    """Draw a valid convolution: the output size first, then an input that gives it."""
-
-    def number(low, high):
-        return draw(st.integers(low, high))
-
-    kernel = number(1, 5), number(1, 4)
-    strides, dilation = (number(1, 4), number(1, 3)), (number(1, 3), number(1, 2))
-    sides = (number(0, 3), number(0, 3)), (number(0, 3), number(0, 3))
-    extent = reference.kernel_extent(kernel, dilation)
-    size = []
-    for axis in (0, 1):
-        padded = (number(1, 6) - 1) * strides[axis] + extent[axis] + number(0, strides[axis] - 1)
-        size.append(max(padded - sum(sides[axis]), 1))
-    padding = draw(st.sampled_from(["same", sides, sides]))
-    groups = draw(st.sampled_from([1, 1, 2, 3]))
-    channels = st.sampled_from([1, 2, 3, 4, 5, 8, 11, 16, 17, 23])
-    c, k = groups * draw(channels), groups * draw(channels)
-    return Conv((number(1, 3), *size, c), kernel, k, strides, padding, dilation, groups)
-
-
-# `derandomize` draws the same examples in every run, so a failure is never a matter of luck.
-@settings(derandomize=True, max_examples=150, deadline=None, database=None)
-@given(conv=convolutions(), dtype=st.sampled_from([np.float32, np.float64]))
-def test_any_valid_convolution(conv, dtype):
-    before = convkit.runtime.get_algorithm()
-    convkit.set_algorithm("direct")
-    try:
-        rng = np.random.default_rng(conv.x_shape)
-        check_forward(conv, dtype, rng)
-        check_backward(conv, dtype, rng)
-    finally:
-        convkit.set_algorithm(before)
+    check_conv2d_transpose(conv, output_padding, dtype, rng)

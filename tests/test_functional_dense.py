@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import reference
 from cases import CHANNELS, uniform
+from checks import check_dense
 from gradcheck import assert_gradient
-from tolerance import assert_close, assert_same_bits, assert_within_bound, gamma
+from tolerance import assert_close, assert_same_bits, gamma
 
 import convkit.functional as F
 
@@ -25,19 +26,7 @@ SHAPES = [
 
 @pytest.mark.parametrize(("x_shape", "k"), SHAPES)
 def test_forward_and_backward(x_shape, k, dtype, rng):
-    c, rows = x_shape[-1], int(np.prod(x_shape[:-1]))
-    x, w, b = uniform(rng, x_shape, dtype), uniform(rng, (c, k), dtype), uniform(rng, k, dtype)
-    y = F.dense(x, w, b)
-    assert y.dtype == dtype
-    abs_sum = reference.dense(np.abs(x), np.abs(w), np.abs(b))
-    assert_within_bound(y, reference.dense(x, w, b), abs_sum, c + 1)
-    dy = uniform(rng, y.shape, dtype)
-    expected = reference.dense_backward(dy, x, w)
-    abs_sums = reference.dense_backward(np.abs(dy), np.abs(x), np.abs(w))
-    got = F.dense_backward(dy, x, w)
-    for g, want, size, n in zip(got, expected, abs_sums, (k, rows, rows), strict=True):
-        assert g.dtype == dtype
-        assert_within_bound(g, want, size, n)
+    check_dense(x_shape, k, dtype, rng)
 
 
 @pytest.mark.parametrize("name", reference.ACTIVATIONS)

@@ -4,54 +4,13 @@ import numpy as np
 import pytest
 import reference
 from cases import POOLS, integers, pool_id, uniform
+from checks import check_avg_pool2d, check_max_pool2d
 from gradcheck import assert_gradient
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tolerance import assert_same_bits, assert_within_bound
+from tolerance import assert_same_bits
 
 import convkit.functional as F
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def options_of(case):
-    """Return the keyword arguments of a case of POOLS."""
-    return dict(zip(("pool_size", "strides", "padding"), case[1:], strict=True))
-
-
-def check_max_pool2d(case, dtype, rng):
-    """Check y, argmax and dx; y and argmax have no tolerance."""
-    x = uniform(rng, case[0], dtype) - dtype.type(2)  # all below zero: padding must not win
-    options = options_of(case)
-    y, argmax = F.max_pool2d(x, return_argmax=True, **options)
-    y_ref, argmax_ref = reference.max_pool2d(x, return_argmax=True, **options)
-    assert_same_bits(y, y_ref)
-    np.testing.assert_array_equal(argmax, argmax_ref)
-    assert_same_bits(F.max_pool2d(x, **options), y)
-    dy = uniform(rng, y.shape, dtype)
-    dx = F.max_pool2d_backward(dy, argmax, case[0], **options)
-    dx_ref = reference.max_pool2d_backward(dy, argmax, case[0], **options)
-    abs_sum = reference.max_pool2d_backward(np.abs(dy), argmax, case[0], **options)
-    assert dx.dtype == dtype
-    # A cell is in as many windows as the window has cells, at most.
-    assert_within_bound(dx, dx_ref, abs_sum, int(np.prod(reference.pair(case[1]))))
-
-
-def check_avg_pool2d(case, count_include_pad, dtype, rng):
-    """Check y and dx against the bounds of their sums."""
-    x = uniform(rng, case[0], dtype)
-    options = {**options_of(case), "count_include_pad": count_include_pad}
-    n = int(np.prod(reference.pair(case[1])))
-    y = F.avg_pool2d(x, **options)
-    assert y.dtype == dtype
-    y_ref, abs_sum = reference.avg_pool2d(x, **options), reference.avg_pool2d(np.abs(x), **options)
-    assert_within_bound(y, y_ref, abs_sum, n + 1)
-    dy = uniform(rng, y.shape, dtype)
-    dx = F.avg_pool2d_backward(dy, case[0], **options)
-    dx_ref = reference.avg_pool2d_backward(dy, case[0], **options)
-    abs_sum = reference.avg_pool2d_backward(np.abs(dy), case[0], **options)
-    assert dx.dtype == dtype
-    assert_within_bound(dx, dx_ref, abs_sum, n + 1)
 
 
 @pytest.mark.parametrize("case", POOLS, ids=pool_id)
@@ -65,32 +24,9 @@ def test_avg_pool2d(case, count_include_pad, dtype, rng):
     check_avg_pool2d(case, count_include_pad, dtype, rng)
 
 
-@st.composite
-def pools(draw):
-    """Draw a valid pooling: window, strides and padding first, then an image they fit."""
-
-    def number(low, high):
-        return draw(st.integers(low, high))
-
-    pool, strides = (number(1, 5), number(1, 4)), (number(1, 4), number(1, 6))
-    sides = tuple((number(0, k - 1), number(0, k - 1)) for k in pool)
-    size = [max(k + number(0, 9) - sum(side), 1) for k, side in zip(pool, sides, strict=True)]
-    padding = draw(st.sampled_from(["same", sides, sides]))
-    c = draw(st.sampled_from([1, 2, 3, 4, 5, 8, 11, 16, 17, 23, 32, 35]))
-    return (number(1, 3), *size, c), pool, strides, padding
-
-
-@settings(derandomize=True, max_examples=150, deadline=None, database=None)
-@given(case=pools(), dtype=st.sampled_from([np.float32, np.float64]), inside=st.booleans())
-def test_any_valid_pooling(case, dtype, inside):
-    rng = np.random.default_rng(case[0])
-    check_max_pool2d(case, np.dtype(dtype), rng)
-    check_avg_pool2d(case, inside, np.dtype(dtype), rng)
-
-
 @pytest.mark.parametrize("case", [c for c in POOLS if np.prod(c[0]) < 300], ids=pool_id)
 def test_gradients_by_differences(case, rng):
-    options = options_of(case)
+    options = dict(zip(("pool_size", "strides", "padding"), case[1:], strict=True))
     # Distinct values 0.1 apart: no difference of 1e-3 changes which element is the largest.
     x = 0.1 * rng.permutation(np.prod(case[0])).reshape(case[0])
     y, argmax = F.max_pool2d(x, return_argmax=True, **options)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 from cases import CHANNELS, uniform
+from checks import check_cross_entropy, check_softmax
 from gradcheck import assert_gradient
 from tolerance import assert_close, assert_same_bits, gamma
 
@@ -12,31 +13,10 @@ import convkit.functional as F
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def softmax_bound(x, axis, y_ref):
-    """Bound the relative error: x - max is rounded; exp, a sum and a quotient follow."""
-    x = x.astype(np.float64)
-    shift = x.max(axis, keepdims=True) - x
-    terms = x.shape[axis] + 12
-    return y_ref * gamma(terms, np.float32) * (1 + shift + shift.max(axis, keepdims=True))
-
-
-def rescale(bound, dtype):
-    """Turn a float32 bound into one of `dtype`; what is below the normal range may be flushed."""
-    return bound * (np.finfo(dtype).eps / np.finfo(np.float32).eps) + np.finfo(dtype).tiny
-
-
 @pytest.mark.parametrize("cols", CHANNELS)
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
 def test_softmax_over_the_last_axis(cols, scale, dtype, rng):
-    x = scale * uniform(rng, (6, cols), dtype)
-    with np.errstate(under="ignore"):
-        y_ref, log_ref = reference.softmax(x), reference.log_softmax(x)
-    y, log_y = F.softmax(x), F.log_softmax(x)
-    assert y.dtype == log_y.dtype == dtype
-    bound = softmax_bound(x, -1, np.ones_like(y_ref))
-    assert_close(y, y_ref, rescale(bound * y_ref, dtype))
-    assert_close(log_y, log_ref, rescale(bound, dtype))
-    assert_close(y.astype(np.float64).sum(-1), np.ones(6), gamma(cols + 20, dtype))
+    check_softmax(scale * uniform(rng, (6, cols), dtype))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
@@ -69,35 +49,21 @@ def test_shift_of_large_logits(dtype):
 LABEL_TYPES = [np.int64, np.int32, np.uint8, np.int8, np.uint64, list]
 
 
-def check_loss(logits, labels, label_smoothing=0.0):
-    """Check loss and gradient against the twin."""
-    options = {"label_smoothing": label_smoothing}
-    loss, dlogits = F.softmax_cross_entropy(logits, labels, **options)
-    loss_ref, dlogits_ref = reference.softmax_cross_entropy(logits, labels, **options)
-    dtype, (n, k) = logits.dtype, logits.shape
-    size = 1 + np.abs(logits.astype(np.float64)).max()
-    bound = gamma(n + 2 * k + 20, dtype) * size
-    assert np.ndim(loss) == 0
-    assert_close(np.float64(loss), loss_ref, bound * 4)
-    assert dlogits.dtype == dtype
-    assert_close(dlogits, dlogits_ref, bound * 4 / n)
-
-
 @pytest.mark.parametrize("kind", LABEL_TYPES)
 def test_integer_labels(kind, dtype, rng):
     logits, labels = 5 * uniform(rng, (12, 10), dtype), rng.integers(0, 10, 12)
-    check_loss(logits, labels.tolist() if kind is list else labels.astype(kind))
+    check_cross_entropy(logits, labels.tolist() if kind is list else labels.astype(kind))
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (1, 2), (3, 7), (64, 10), (5, 100), (130, 33)])
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 1.0])
 def test_sizes_and_smoothing(n, k, label_smoothing, dtype, rng):
     logits, labels = 5 * uniform(rng, (n, k), dtype), rng.integers(0, k, n)
-    check_loss(logits, labels, label_smoothing)
+    check_cross_entropy(logits, labels, label_smoothing)
     one_hot = np.eye(k, dtype=dtype)[labels]
-    check_loss(logits, one_hot, label_smoothing)
+    check_cross_entropy(logits, one_hot, label_smoothing)
     probabilities = reference.softmax(uniform(rng, (n, k), dtype)).astype(dtype)
-    check_loss(logits, probabilities, label_smoothing)
+    check_cross_entropy(logits, probabilities, label_smoothing)
 
 
 def test_extreme_logits(dtype):

@@ -30,6 +30,7 @@ avx512=("${avx2[@]}" -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-
 baseline=()
 
 mkdir -p "$out"
+rm -f "$out"/*.o # also of sources that are gone
 built=("${isas[@]/#/-DCK_BUILT_}")
 jobs=()
 compile() { # compile OBJECT SOURCE FLAGS...
@@ -42,8 +43,8 @@ for isa in "${isas[@]}"; do
     declare -n own=$isa
     for double in 0 1; do compile $isa$double csrc/isa_$isa.c "${own[@]}" -DCK_DOUBLE=$double; done
 done
-compile test_kernels tests/c/test_kernels.c
+for test in tests/c/*.c; do compile "$(basename "$test" .c)" "$test"; done
 for job in "${jobs[@]}"; do wait "$job"; done
-"$compiler" "${flags[@]}" "$out"/*.o -lm -o "$out/test_kernels"
+"$compiler" "${flags[@]}" "$out"/*.o -lm -o "$out/tests"
 # OpenMP's threads live until the process ends: not a leak.
-ASAN_OPTIONS=detect_leaks=0 "${runner[@]}" "$out/test_kernels"
+ASAN_OPTIONS=detect_leaks=0 "${runner[@]}" "$out/tests"

@@ -1,0 +1,109 @@
+/* harness.c: run all C tests on every ISA of this CPU, in both float types. */
+#include "harness.h"
+
+int real_bytes;
+const struct ck_kernels *kernels;
+
+void *allocate(ptrdiff_t count, ptrdiff_t bytes) {
+    void *p = malloc(count > 0 ? (size_t)(count * bytes) : 1);
+    if (!p) exit(2);
+    return p;
+}
+
+double get(const void *x, ptrdiff_t i) {
+    return real_bytes == 4 ? (double)((const float *)x)[i] : ((const double *)x)[i];
+}
+
+void set(void *x, ptrdiff_t i, double value) {
+    if (real_bytes == 4)
+        ((float *)x)[i] = (float)value;
+    else
+        ((double *)x)[i] = value;
+}
+
+/* A linear congruential generator's upper bits modulo `range`. */
+static void *drawn(ptrdiff_t count, unsigned seed, unsigned range, double step) {
+    void *x = allocate(count, real_bytes);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        set(x, i, ((double)((seed >> 16) % range) - (double)(range / 2)) * step);
+    }
+    return x;
+}
+
+void *integers(ptrdiff_t count, unsigned seed) { return drawn(count, seed, 7, 1); }
+
+void *fractions(ptrdiff_t count, unsigned seed) { return drawn(count, seed, 65, 0.125); }
+
+void *copy_of(const void *x, ptrdiff_t count) {
+    void *y = allocate(count, real_bytes);
+    return memcpy(y, x, (size_t)(count * real_bytes));
+}
+
+void *unwritten(ptrdiff_t count) {
+    void *x = allocate(count, real_bytes);
+    memset(x, 0xff, (size_t)(count * real_bytes));
+    return x;
+}
+
+double *zeros(ptrdiff_t count) {
+    double *x = calloc((size_t)(count > 0 ? count : 1), sizeof *x);
+    if (!x) exit(2);
+    return x;
+}
+
+void run(int kernel_id, const void *op) {
+    if (ck_run(kernels, kernel_id, op) != 0) exit(2);
+}
+
+static void fail(const char *what, ptrdiff_t i, double actual, double expected) {
+    printf("%s, %d-byte floats, %d threads: %s[%td] is %.17g, must be %.17g\n", kernels->isa,
+           real_bytes, ck_get_num_threads(), what, i, actual, expected);
+    exit(1);
+}
+
+void expect_near(const char *what, const void *actual, const double *expected, ptrdiff_t count,
+                 double tolerance) {
+    if (real_bytes == 8) tolerance = ldexp(tolerance, -29);
+    for (ptrdiff_t i = 0; i < count; i++)
+        if (!(fabs(get(actual, i) - expected[i]) <= tolerance))
+            fail(what, i, get(actual, i), expected[i]);
+}
+
+void expect(const char *what, const void *actual, const double *expected, ptrdiff_t count) {
+    expect_near(what, actual, expected, count, 0);
+}
+
+void expect_number(const char *what, double actual, double expected, double tolerance) {
+    if (!(fabs(actual - expected) <= (real_bytes == 8 ? ldexp(tolerance, -29) : tolerance)))
+        fail(what, 0, actual, expected);
+}
+
+void expect_same(const char *what, struct kept *kept, const void *x, ptrdiff_t bytes) {
+    if (ck_get_num_threads() == 1) {
+        kept->first = allocate(bytes, 1);
+        memcpy(kept->first, x, (size_t)bytes);
+    } else if (memcmp(kept->first, x, (size_t)bytes) != 0) {
+        printf("%s, %d-byte floats: %s of %d threads differs from that of one\n", kernels->isa,
+               real_bytes, what, ck_get_num_threads());
+        exit(1);
+    }
+    if (ck_get_num_threads() == MOST_THREADS) free(kept->first);
+}
+
+int main(void) {
+    for (int isa = 0; ck_isa_name(isa); isa++) {
+        if (!ck_isa_usable(isa)) {
+            printf("%s: not usable here\n", ck_isa_name(isa));
+            continue;
+        }
+        for (real_bytes = 4; real_bytes <= 8; real_bytes += 4) {
+            kernels = ck_kernels_for(isa, real_bytes);
+            test_convolution();
+            test_layers();
+            test_training();
+            printf("%s, %d-byte floats: passed\n", ck_isa_name(isa), real_bytes);
+        }
+    }
+    return 0;
+}
