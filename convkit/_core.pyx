@@ -106,6 +106,18 @@ def kernel_uses_scratch(int kernel_id):
     return ck_kernels_for(_isa, 4).scratch[kernel_id] is not NULL
 
 
+def shared_scratch(int kernel_id, const uint64_t[::1] slots not None, int real_bytes):
+    """Return how many bytes of scratch the threads of one op, whose struct is `slots`, share."""
+    cdef ck_instruction instruction
+    cdef ck_program program
+    instruction.kernel_id = kernel_id
+    instruction.op = &slots[0]
+    program.kernels = ck_kernels_for(_isa, real_bytes)
+    program.instructions = &instruction
+    program.n_instructions = 1
+    return ck_program_scratch(&program).shared
+
+
 def run(int kernel_id, const uint64_t[::1] slots not None, int real_bytes):
     """Run one op whose struct is `slots`; the arrays it points to must outlive the call."""
     cdef const ck_kernels *kernels = ck_kernels_for(_isa, real_bytes)

@@ -25,15 +25,33 @@ from convkit.placement import assign_storages, barriers, place, tensor_dtype, te
 __all__ = ["Program", "Workspace", "compile"]
 
 
+class Packed:
+    """Weights as kernels read them, laid out again when the variable was written since."""
+
+    def __init__(self, variable: Variable, kernel_id: int, nbytes: int) -> None:
+        self.memory = _core.aligned_empty(nbytes)
+        self._variable = variable
+        self._kernel_id = kernel_id
+        self._version = -1
+
+    def refresh(self, slots: NDArray[np.uint64], itemsize: int) -> None:
+        """Bring the memory up to date; `slots` is the struct of an op that reads it."""
+        if self._version != self._variable.version:
+            _core.run(self._kernel_id, slots, itemsize)
+            self._version = self._variable.version
+
+
 class Workspace:
     """Memory for the tensors of a model's programs, as large as the largest of them needs.
 
-    Programs share it: what one leaves there lasts until the next one runs.
+    Programs share it: what one leaves there lasts until the next one runs. They also share packed
+    weights, by what the layout depends on.
     """
 
     def __init__(self) -> None:
         self.memory: NDArray[np.uint8] = _core.aligned_empty(0)
         self.busy = False  # a program is between its parts
+        self.packed: dict[tuple[Variable, str, tuple[tuple[str, float], ...]], Packed] = {}
         self._programs: weakref.WeakSet[Program] = weakref.WeakSet()
 
     @property
@@ -85,6 +103,7 @@ class Program:
         written = [op.inputs[role].variable for op in self._ops for role in op.writes]
         self._written: list[Variable] = [v for v in dict.fromkeys(written) if v is not None]
         workspace._admit(self)
+        self._packs = self._pack()
         self._parts = self._make_parts()
 
     def _make_parts(self) -> list[_core.Program | Op]:
@@ -134,6 +153,28 @@ class Program:
         for i, op in enumerate(self._ops):
             if op.kernel:
                 op.fill(self._part(i), self.batch, self._address, self._graph.dtype.itemsize)
+
+    def _pack(self) -> list[tuple[Packed, NDArray[np.uint64]]]:
+        """Give memory for packed weights to the ops whose weights this program does not write.
+
+        Otherwise each run would lay them out anew, which costs more than a small batch itself.
+        """
+        packs = []
+        itemsize = self._graph.dtype.itemsize
+        for i, op in enumerate(self._ops):
+            variable = op.inputs["w"].variable if op.packs_by else None
+            if variable is None or variable in self._written:
+                continue
+            key = variable, op.packs_by, tuple(sorted(op.numbers.items()))
+            slots = self._part(i)
+            if key not in self._workspace.packed:
+                nbytes = _core.shared_scratch(_core.kernel_ids[op.kernel], slots, itemsize)
+                kernel_id = _core.kernel_ids[op.packs_by]
+                self._workspace.packed[key] = Packed(variable, kernel_id, nbytes)
+            packed = self._workspace.packed[key]
+            op.struct.fill(slots, {"packed": packed.memory.ctypes.data})
+            packs.append((packed, slots))
+        return packs
 
     def feed(self, tensor: Tensor, source: NDArray[Any], index: NDArray[np.int64]) -> None:
         """Let an input take the rows source[index] at the next runs; both are kept, not copied.
@@ -205,6 +246,8 @@ class Program:
             raise RuntimeError(
                 "run: a function of Python inside of a model must not run that model; use another"
             )
+        for packed, slots in self._packs:
+            packed.refresh(slots, self._graph.dtype.itemsize)
         self._workspace.busy = len(self._parts) > 1
         try:
             for part in self._parts:

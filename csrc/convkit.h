@@ -75,13 +75,17 @@ enum ck_activation_kind {
 
 enum ck_conv_algorithm { CK_CONV_AUTO, CK_CONV_DIRECT };
 
+/* Forward passes lay out w anew at every call, as much as their shared scratch. Where w rests, it can
+ * be done once: conv2d_pack and dense_pack write `packed`, as many bytes, and a forward pass whose
+ * `packed` is not NULL reads that, with the same results. n and m need not agree. */
+
 /* y = activation(z), z = conv(x, w) + b. A non-NULL z keeps the pre-activation for the backward.
  * With pool = 2, y is the 2x2 max pool of activation(z), stride 2, and z and argmax (uint8, may be
  * NULL) are those of the winners: all of the pooled size (n, oh / 2, ow / 2, k). The gradients then
  * take dy of that size, by z, with argmax. With a variance, inference's batch normalization (see
  * ck_batch_norm; gamma and beta may be NULL) comes between: z = normalize(conv(x, w) + b). */
 struct ck_conv2d {
-    void *y, *z, *argmax, *dx, *dw, *db;
+    void *y, *z, *argmax, *dx, *dw, *db, *packed;
     const void *x, *w, *b, *dy, *mean, *variance, *gamma, *beta;
     ptrdiff_t n, ih, iw, c, oh, ow, k, kh, kw;
     ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, groups;
@@ -94,7 +98,7 @@ struct ck_conv2d {
 
 /* y (m, k) = activation(x (m, c) w (c, k) + b). */
 struct ck_dense {
-    void *y, *z, *dx, *dw, *db;
+    void *y, *z, *dx, *dw, *db, *packed;
     const void *x, *w, *b, *dy;
     ptrdiff_t m, c, k;
     ptrdiff_t activation;
@@ -541,9 +545,11 @@ struct ck_probe {
 /* Every kernel with the struct that it takes: the one list that the tables, the layouts and the
  * tests are made from. */
 #define CK_KERNELS(K)                                                                              \
+    K(conv2d_pack, ck_conv2d)                                                                      \
     K(conv2d_forward, ck_conv2d)                                                                   \
     K(conv2d_backward_data, ck_conv2d)                                                             \
     K(conv2d_backward_weights, ck_conv2d)                                                          \
+    K(dense_pack, ck_dense)                                                                        \
     K(dense_forward, ck_dense)                                                                     \
     K(dense_backward_data, ck_dense)                                                               \
     K(dense_backward_weights, ck_dense)                                                            \

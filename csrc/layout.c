@@ -14,19 +14,20 @@
 
 #define CURRENT ck_conv2d
 static const struct ck_field ck_conv2d_fields[] = {
-    FIELD(y),          FIELD(z),          FIELD(argmax),    FIELD(dx),       FIELD(dw),
-    FIELD(db),         FIELD(x),          FIELD(w),         FIELD(b),        FIELD(dy),
-    FIELD(mean),       FIELD(variance),   FIELD(gamma),     FIELD(beta),     FIELD(n),
-    FIELD(ih),         FIELD(iw),         FIELD(c),         FIELD(oh),       FIELD(ow),
-    FIELD(k),          FIELD(kh),         FIELD(kw),        FIELD(stride_h), FIELD(stride_w),
-    FIELD(dilation_h), FIELD(dilation_w), FIELD(pad_top),   FIELD(pad_left), FIELD(groups),
-    FIELD(activation), FIELD(alpha),      FIELD(algorithm), FIELD(pool),     FIELD(epsilon)};
+    FIELD(y),        FIELD(z),          FIELD(argmax),     FIELD(dx),        FIELD(dw),
+    FIELD(db),       FIELD(packed),     FIELD(x),          FIELD(w),         FIELD(b),
+    FIELD(dy),       FIELD(mean),       FIELD(variance),   FIELD(gamma),     FIELD(beta),
+    FIELD(n),        FIELD(ih),         FIELD(iw),         FIELD(c),         FIELD(oh),
+    FIELD(ow),       FIELD(k),          FIELD(kh),         FIELD(kw),        FIELD(stride_h),
+    FIELD(stride_w), FIELD(dilation_h), FIELD(dilation_w), FIELD(pad_top),   FIELD(pad_left),
+    FIELD(groups),   FIELD(activation), FIELD(alpha),      FIELD(algorithm), FIELD(pool),
+    FIELD(epsilon)};
 LAYOUT(ck_conv2d);
 #undef CURRENT
 
 #define CURRENT ck_dense
 static const struct ck_field ck_dense_fields[] = {
-    FIELD(y), FIELD(z),  FIELD(dx), FIELD(dw), FIELD(db), FIELD(x),          FIELD(w),
+    FIELD(y), FIELD(z),  FIELD(dx), FIELD(dw), FIELD(db), FIELD(packed),     FIELD(x),    FIELD(w),
     FIELD(b), FIELD(dy), FIELD(m),  FIELD(c),  FIELD(k),  FIELD(activation), FIELD(alpha)};
 LAYOUT(ck_dense);
 #undef CURRENT

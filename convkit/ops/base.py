@@ -69,6 +69,9 @@ class Op:
     # ... and can keep what goes into that activation as output `z`.
     keeps_z: ClassVar[bool] = False
     is_loss: ClassVar[bool] = False
+    # Kernel that lays out the weights `w` in memory of their own (struct field `packed`), once for
+    # many runs instead of in each.
+    packs_by: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
         """Check that kernel and struct belong together."""

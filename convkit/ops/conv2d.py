@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CONV2D = Struct(
     "ck_conv2d",
-    "y z argmax dx dw db x w b dy mean variance gamma beta",
+    "y z argmax dx dw db packed x w b dy mean variance gamma beta",
     "n ih iw c oh ow k kh kw stride_h stride_w dilation_h dilation_w pad_top pad_left groups"
     " activation algorithm pool",
     "alpha epsilon",
@@ -55,6 +55,7 @@ class Conv2DForward(_Conv2D):
     """
 
     kernel = "conv2d_forward"
+    packs_by = "conv2d_pack"
     fuses_activation = True
     keeps_z = True
     optional = frozenset({"z", "argmax"})

@@ -10,13 +10,14 @@ from convkit.ops.base import Op, Struct, check_rank, check_real, check_shape, em
 if TYPE_CHECKING:
     from convkit.graph import Tensor
 
-DENSE = Struct("ck_dense", "y z dx dw db x w b dy", "m c k activation", "alpha")
+DENSE = Struct("ck_dense", "y z dx dw db packed x w b dy", "m c k activation", "alpha")
 
 
 class DenseForward(Op):
     """y = activation(z), z = x w + b."""
 
     kernel = "dense_forward"
+    packs_by = "dense_pack"
     struct = DENSE
     fuses_activation = True
     keeps_z = True
