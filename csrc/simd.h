@@ -8,13 +8,13 @@
  *   real, ireal, vreal, vint   scalar float, integer of its width, and vectors of VL lanes
  *   vload vstore               unaligned;  vload_n vstore_n: the first n lanes, others read as 0
  *   vset1 vbroadcast           a scalar; a scalar in memory (no shuffle port)
- *   vfma(a, b, c)              a * b + c
+ *   vfma(a, b, c)              a * b + c;  vkept(a): a, in a register from here on
  *   a < b, a == b ...          vint of 0 / -1;  vselect(mask, a, b): mask ? a : b, lane by lane
  *   vany(mask)                 is a lane set?
  *   vmax vmin                  NaN in either operand gives NaN
  *   vsqrt vabs vreduce_add     sums lanes in a fixed tree
  *   vstore_bytes_n vload_bytes_n   the first n lanes, as bytes;  vselect_bytes(p, mask, a, b, n)
- *   vshuffle(a, b, index)      lanes of two vectors by number
+ *   vshuffle(a, b, index)      lanes of two vectors by number;  vpermute(a, index): of one
  *   vtranspose(v)              VL vectors: lane j of v[i] and lane i of v[j] change places
  */
 #ifndef CK_SIMD_H
@@ -48,7 +48,7 @@ typedef int32_t ireal;
 #define INLINE static inline __attribute__((always_inline, unused))
 
 /* Loops over registers are unrolled whole, or these would live in memory. */
-#define UNROLLED(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < n; i++)
+#define UNROLLED(i, n) _Pragma("GCC unroll 32") for (int i = 0; i < n; i++)
 
 typedef real vreal __attribute__((vector_size(CK_VECTOR_BYTES)));
 typedef ireal vint __attribute__((vector_size(CK_VECTOR_BYTES)));
@@ -147,11 +147,25 @@ INLINE void vstore_upto(real *p, vreal a, ptrdiff_t n) {
         vstore_n(p, a, n);
 }
 
+/* The same for a loop whose steps all have the same tail: without a branch, where masks are cheap. */
+INLINE vreal vload_some(const real *p, ptrdiff_t n) {
+    return CK_AVX512 || CK_AVX2 ? vload_n(p, n) : vload_upto(p, n);
+}
+
 INLINE vreal vselect(vint mask, vreal a, vreal b) {
     return (vreal)((mask & (vint)a) | (~mask & (vint)b));
 }
 INLINE vreal vmax(vreal a, vreal b) { return vselect((a > b) | (a != a), a, b); }
 INLINE vreal vmin(vreal a, vreal b) { return vselect((a < b) | (a != a), a, b); }
+/* A value that stays in a register: without this GCC reads it from memory again at every use. */
+INLINE vreal vkept(vreal a) {
+#if CK_AVX512
+    __asm__("" : "+v"(a));
+#elif CK_AVX2
+    __asm__("" : "+x"(a));
+#endif
+    return a;
+}
 /* Lane i is lane index[i] of the 2 VL lanes of a and b. */
 INLINE vreal vshuffle(vreal a, vreal b, vint index) {
 #if defined(__clang__)
@@ -160,6 +174,14 @@ INLINE vreal vshuffle(vreal a, vreal b, vint index) {
     return c;
 #else
     return __builtin_shuffle(a, b, index);
+#endif
+}
+/* Lane i is lane index[i] of a. */
+INLINE vreal vpermute(vreal a, vint index) {
+#if defined(__clang__)
+    return vshuffle(a, a, index);
+#else
+    return __builtin_shuffle(a, index);
 #endif
 }
 /* Stage h of a transpose exchanges, between vectors h apart, the lanes whose number has bit h. */
@@ -180,7 +202,8 @@ INLINE vreal vshuffle(vreal a, vreal b, vint index) {
 #define ALL_LANES TWO_LANES
 #endif
 #define TRANSPOSE_STAGE(v, h)                                                                      \
-    if (h < VL) {                                                                                  \
+    do {                                                                                           \
+        if (h >= VL) break;                                                                        \
         const vint low = {ALL_LANES(LOW_LANE, h)}, high = {ALL_LANES(HIGH_LANE, h)};               \
         UNROLLED(i, VL) {                                                                          \
             if (i & h) continue;                                                                   \
@@ -188,11 +211,14 @@ INLINE vreal vshuffle(vreal a, vreal b, vint index) {
             v[i] = vshuffle(a, b, low);                                                            \
             v[i + h] = vshuffle(a, b, high);                                                       \
         }                                                                                          \
-    }
-INLINE void vtranspose(vreal *v){TRANSPOSE_STAGE(v, 1) TRANSPOSE_STAGE(v, 2) TRANSPOSE_STAGE(v, 4)
-                                     TRANSPOSE_STAGE(v, 8)} INLINE vint vint_set1(ireal a) {
-    return a - (vint){0};
+    } while (0)
+INLINE void vtranspose(vreal *v) {
+    TRANSPOSE_STAGE(v, 1);
+    TRANSPOSE_STAGE(v, 2);
+    TRANSPOSE_STAGE(v, 4);
+    TRANSPOSE_STAGE(v, 8);
 }
+INLINE vint vint_set1(ireal a) { return a - (vint){0}; }
 INLINE vreal vabs(vreal a) { return (vreal)((vint)a & ~(vint)vset1(REAL(-0.0))); }
 INLINE vreal vcopysign(vreal magnitude, vreal sign) {
     const vint bit = (vint)vset1(REAL(-0.0));

@@ -116,6 +116,19 @@ CONVS = [
     Conv((1, 9, 9, 17), (3, 3), 17, groups=17, padding="same", strides=2),
     Conv((1, 9, 9, 5), (5, 5), 5, groups=5, dilation=2, padding="same"),
     Conv((1, 6, 6, 70), (3, 3), 70, groups=70, padding="same"),
+    # several groups in a vector, with tiles inside of the image and at its borders
+    Conv((1, 6, 29, 32), (3, 3), 32, groups=8, padding="same"),
+    Conv((2, 7, 43, 24), (3, 3), 48, groups=12, padding="same", strides=2),
+    Conv((1, 7, 19, 30), (5, 5), 20, groups=10, padding="same"),
+    Conv((1, 5, 23, 36), (2, 3), 12, groups=12),
+    Conv((1, 9, 38, 32), (3, 3), 32, groups=32, dilation=(1, 2), padding="same"),
+    Conv((1, 9, 50, 16), (3, 5), 16, groups=16, dilation=(2, 3), padding=(0, 4)),
+    Conv((1, 9, 35, 16), (3, 3), 16, groups=16, strides=(1, 2)),
+    # one vector of output channels, taps side by side
+    Conv((2, 7, 37, 9), (3, 3), 16, padding="same"),
+    Conv((1, 8, 19, 6), (5, 5), 12),
+    Conv((3, 5, 9, 7), (2, 5), 13, padding=(0, 2)),
+    Conv((1, 7, 18, 42), (3, 3), 42, groups=3, padding=1),
     # many samples, many rows
     Conv((17, 5, 4, 3), (3, 3), 5),
     # few channels, samples fill vectors, with some over
