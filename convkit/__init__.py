@@ -24,7 +24,6 @@ _MODULES = (
     *("activations", "callbacks", "constraints", "datasets", "functional", "initializers"),
     *("interchange", "layers", "losses", "metrics", "models", "ops", "optimizers"),
     *("regularizers", "saving", "schedules", "utils", "viz"),
-    *("schedules", "utils", "viz"),
 )
 _NAMES = {
     "Model": "convkit.model",
