@@ -11,6 +11,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+from convkit import _openmp as _openmp  # first: it loads the compiled library
 from convkit._files import FormatError as FormatError
 from convkit._keras import KerasNames as KerasNames
 from convkit.runtime import get_num_threads as get_num_threads
