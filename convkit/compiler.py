@@ -160,21 +160,32 @@ class Program:
         Otherwise each run would lay them out anew, which costs more than a small batch itself.
         """
         packs = []
-        itemsize = self._graph.dtype.itemsize
         for i, op in enumerate(self._ops):
             variable = op.inputs["w"].variable if op.packs_by else None
             if variable is None or variable in self._written:
                 continue
             key = variable, op.packs_by, tuple(sorted(op.numbers.items()))
             slots = self._part(i)
+            nbytes = self._packed_bytes(op, slots)
+            if nbytes == 0:
+                continue
             if key not in self._workspace.packed:
-                nbytes = _core.shared_scratch(_core.kernel_ids[op.kernel], slots, itemsize)
                 kernel_id = _core.kernel_ids[op.packs_by]
                 self._workspace.packed[key] = Packed(variable, kernel_id, nbytes)
             packed = self._workspace.packed[key]
             op.struct.fill(slots, {"packed": packed.memory.ctypes.data})
             packs.append((packed, slots))
         return packs
+
+    def _packed_bytes(self, op: Op, slots: NDArray[np.uint64]) -> int:
+        """Return the size of packed weights: the scratch that an op needs only without them."""
+        scratch = []
+        for packed in (None, self._workspace.memory.ctypes.data):
+            op.struct.fill(slots, {"packed": packed})
+            kernel_id = _core.kernel_ids[op.kernel]
+            scratch.append(_core.shared_scratch(kernel_id, slots, self._graph.dtype.itemsize))
+        op.struct.fill(slots, {"packed": None})
+        return scratch[0] - scratch[1]
 
     def feed(self, tensor: Tensor, source: NDArray[Any], index: NDArray[np.int64]) -> None:
         """Let an input take the rows source[index] at the next runs; both are kept, not copied.

@@ -75,9 +75,10 @@ enum ck_activation_kind {
 
 enum ck_conv_algorithm { CK_CONV_AUTO, CK_CONV_DIRECT };
 
-/* Forward passes lay out w anew at every call, as much as their shared scratch. Where w rests, it can
- * be done once: conv2d_pack and dense_pack write `packed`, as many bytes, and a forward pass whose
- * `packed` is not NULL reads that, with the same results. n and m need not agree. */
+/* Forward passes lay out w anew at every call, in shared scratch. Where w rests, it can be done once:
+ * conv2d_pack and dense_pack write `packed`, and a forward pass whose `packed` is not NULL reads that,
+ * with the same results, and needs as much less scratch as `packed` has bytes: nothing less where a
+ * shape is served better by w as it lies. n and m need not agree. */
 
 /* y = activation(z), z = conv(x, w) + b. A non-NULL z keeps the pre-activation for the backward.
  * With pool = 2, y is the 2x2 max pool of activation(z), stride 2, and z and argmax (uint8, may be

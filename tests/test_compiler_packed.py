@@ -47,7 +47,7 @@ def test_packed_weights_follow_the_variable(name, rng):
 
 
 def test_programs_of_a_workspace_share_packed_weights():
-    net, weights, y = network("winograd")
+    net, weights, y = network("winograd", rows=8)
     workspace = Workspace()
     large = net.compile([y], workspace=workspace)
     large.run()
@@ -58,8 +58,17 @@ def test_programs_of_a_workspace_share_packed_weights():
     assert_same_bits(small.view(y), expected[:2])
 
 
+def test_weights_for_few_tiles_are_read_as_they_lie():
+    net, _, y = network("winograd", rows=2)
+    workspace = Workspace()
+    program = net.compile([y], workspace=workspace)
+    assert [variable.value.ndim for variable, *_ in workspace.packed] == [2]
+    program.run()
+    assert_same_bits(program.view(y), net.values([y])[0])
+
+
 def test_a_program_that_writes_weights_packs_them_itself():
-    net = Net("float32")
+    net = Net("float32", rows=17)
     x = net.conv(net.input(8, 8, 16), 16)
     net.classify(x)
     frozen = next(v for v in net.graph.variables if v.value.ndim == 4)

@@ -10,7 +10,8 @@ import convkit
 import convkit.functional as F
 
 # Tiles that reach over the right and lower edge, tails of channels, several items, several images
-# in an item, several blocks of columns; weight gradients in parts and shared by the team.
+# in an item, several blocks of columns, few tiles with several chunks of channels; weight gradients
+# in parts and shared by the team.
 SHAPES = [
     Conv((3, 32, 32, 32), (3, 3), 32, padding="same"),
     Conv((2, 13, 11, 16), (3, 3), 33),
@@ -20,6 +21,7 @@ SHAPES = [
     Conv((3, 24, 24, 32), (5, 5), 32),
     Conv((2, 10, 14, 20), (5, 5), 18, padding=2),
     Conv((90, 8, 8, 80), (3, 3), 66, padding="same"),
+    Conv((4, 7, 6, 83), (3, 3), 300, padding="same"),
 ]
 
 
@@ -78,7 +80,7 @@ def test_any_number_of_threads_gives_the_same_bits(conv, rng):
             assert_same_bits(a, b)
 
 
-@pytest.mark.parametrize("conv", [SHAPES[0], SHAPES[4]], ids=str)
+@pytest.mark.parametrize("conv", [SHAPES[0], SHAPES[4], SHAPES[6], SHAPES[7]], ids=str)
 def test_a_sample_does_not_depend_on_its_batch(conv, rng):
     x, w, b, dy = arrays(conv, rng)
     y, dx, _, _ = passes(x, w, b, dy, conv)
