@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from convkit import _check
+from convkit._arguments import NamedArguments, accepted, named_arguments
 
 __all__ = [
     "Configurable",
@@ -32,7 +33,6 @@ MODULES = (
     *("layers", "losses", "metrics", "optimizers", "schedules"),
     *("initializers", "regularizers", "constraints", "models"),
 )
-VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 CUSTOM = "custom"  # the "module" of what users define
 
 _registered: dict[str, Any] = {}
@@ -44,21 +44,12 @@ C = TypeVar("C", bound="Configurable")
 
 @cache
 def arguments(cls: Any) -> tuple[str, ...]:
-    """Return the names of all arguments that a class's constructor takes, its bases' included."""
-    names: dict[str, None] = {}
-    for base in cls.__mro__:
-        if "__init__" not in vars(base) or base is object:
-            continue
-        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-        named = [p.name for p in parameters if p.kind not in VARIABLE]
-        names |= dict.fromkeys(named)
-        if len(named) == len(parameters):
-            break
+    """Return the names of the arguments of a class's constructor that get_config keeps."""
     unsaved = {name for base in cls.__mro__ for name in vars(base).get("_unsaved", ())}
-    return tuple(name for name in names if name not in unsaved)
+    return tuple(name for name in accepted(cls) if name not in unsaved)
 
 
-class Configurable:
+class Configurable(NamedArguments):
     """Objects whose constructor's arguments are kept as attributes of the same names."""
 
     # Arguments that a class takes and get_config leaves out, in addition to its bases'.
@@ -88,6 +79,7 @@ class Configurable:
         return cls(**{name: deserialize(value) for name, value in config.items()})
 
 
+@named_arguments
 def register_serializable(
     package: str = "Custom", name: str | None = None
 ) -> Callable[[type[T]], type[T]]:

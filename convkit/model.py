@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check, data, runtime
+from convkit._arguments import named_arguments
 from convkit.callbacks.base import CallbackList
 from convkit.compiler import Program, Workspace, compile
 from convkit.feeding import Stream, is_stream, unpack
@@ -209,6 +210,7 @@ class Model(Trainer, Layer):
         found = [v for layer in self.layers for v in layer.trainable_variables]
         return list(dict.fromkeys(found))
 
+    @named_arguments
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by name or by index."""
         if index is not None:
@@ -248,12 +250,14 @@ class Model(Trainer, Layer):
         with custom_object_scope(custom_objects):
             return _architecture.make_model(cls, config)
 
+    @named_arguments
     def to_json(self, **options: Any) -> str:
         """Return the architecture as JSON; options are json.dumps's (indent=2)."""
         from convkit.saving import serialize
 
         return json.dumps(serialize(self), **options)
 
+    @named_arguments
     def save(
         self, filepath: str | os.PathLike[str], overwrite: bool = True, **options: Any
     ) -> None:
@@ -263,6 +267,7 @@ class Model(Trainer, Layer):
         with self._lock:
             save_model(self, filepath, overwrite, **options)
 
+    @named_arguments
     def save_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Write all weights to one file, whole or not at all."""
         from convkit.saving import save_weights
@@ -270,6 +275,7 @@ class Model(Trainer, Layer):
         with self._lock:
             save_weights(self, filepath)
 
+    @named_arguments
     def load_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Set all weights from a file of save_weights or save; FormatError if it does not fit."""
         from convkit.saving import load_weights
@@ -345,6 +351,7 @@ class Model(Trainer, Layer):
                     hooks.call("on_predict_batch_end", batch, logs)
         return results
 
+    @named_arguments
     def predict(
         self,
         x: Any,
@@ -396,6 +403,7 @@ class Model(Trainer, Layer):
         results = self._forward("model", inputs, None, self._outputs, bool(training))
         return results if self._several else results[0]
 
+    @named_arguments
     def feature_maps(self, x: Any) -> dict[str, Any]:
         """Return what every layer makes of samples x: layer name -> array (N, ...).
 
@@ -414,6 +422,7 @@ class Model(Trainer, Layer):
             maps[name] = found if len(found) > 1 else found[0]
         return maps
 
+    @named_arguments
     def plot_feature_maps(self, x: Any, **options: Any) -> Any:
         """Draw what every layer makes of one sample, or of the first of several: a Picture.
 
@@ -435,6 +444,7 @@ class Model(Trainer, Layer):
             single |= {f"{name}[{i}]": v for i, v in enumerate(value)} if several else {name: value}
         return viz.feature_maps(single, image, **options)
 
+    @named_arguments
     def plot_filters(self, layer: str | int | None = None, **options: Any) -> Any:
         """Draw the filters of a layer, by name or index, or of the first that has any: a Picture.
 
@@ -463,6 +473,7 @@ class Model(Trainer, Layer):
 
     # ---- report --------------------------------------------------------------------------------
 
+    @named_arguments
     def summary(self, print_fn: Any = print) -> None:
         """Print a table of layers, output shapes and parameter counts."""
         head = ["Layer (type)", "Output Shape", "Param #"]
@@ -637,6 +648,7 @@ class Sequential(Model):
         self._start = Input(shape[1:], dtype=self._chain[0].dtype)
         self._rebuild()
 
+    @named_arguments
     def summary(self, print_fn: Any = print) -> None:
         """Print a table of layers, output shapes and parameter counts."""
         if not self.built:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from convkit import _core
+from convkit._arguments import named_arguments
 from convkit._files import cache_directory
 
 __all__ = [
@@ -139,6 +140,7 @@ def _choose_threads() -> tuple[int, str]:
     return min(cpus, MAX_THREADS), why
 
 
+@named_arguments
 def set_num_threads(n: int) -> None:
     """Set how many threads later calls use; more than there are CPUs is honoured.
 
@@ -162,6 +164,7 @@ def get_num_threads() -> int:
 # ---- algorithm ---------------------------------------------------------------------------------
 
 
+@named_arguments
 def set_algorithm(name: str) -> None:
     """Choose how convolutions are computed: "auto", or "direct" (sums in the plain order only).
 
@@ -188,6 +191,7 @@ def _choose_algorithm() -> str:
 # ---- seed --------------------------------------------------------------------------------------
 
 
+@named_arguments
 def set_seed(seed: int) -> None:
     """Seed everything random that follows: initial weights, shuffles, dropout.
 

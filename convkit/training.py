@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check, data, losses, metrics, ops, optimizers, runtime
+from convkit._arguments import named_arguments
 from convkit.callbacks.base import CallbackList, History, ProgressBar, logs_text
 from convkit.feeding import Rows, Slices, Stream, is_stream, is_unreadable_map, unpack
 from convkit.graph import Tensor
@@ -140,6 +141,7 @@ class Trainer:
         self.position = Position(0)
         self.order_seed: int | None = None  # of the last fit, for one that goes on after it
 
+    @named_arguments
     def compile(
         self,
         optimizer: Any = "rmsprop",
@@ -425,6 +427,7 @@ class Trainer:
 
     # ---- public --------------------------------------------------------------------------------
 
+    @named_arguments
     def fit(
         self,
         x: Any = None,
@@ -540,6 +543,7 @@ class Trainer:
         hooks.call("on_train_end", logs)
         return history
 
+    @named_arguments
     def evaluate(
         self,
         x: Any = None,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit import _check, runtime
+from convkit._arguments import named_arguments
 from convkit._config import custom_object_scope as custom_object_scope
 from convkit._config import register_serializable as register_serializable
 from convkit.datasets._image_folder import (
@@ -33,6 +34,7 @@ set_random_seed = runtime.set_seed
 Sequence = PyDataset
 
 
+@named_arguments
 def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[Any]:
     """Turn class numbers (N,) or (N, 1) into one-hot rows (N, num_classes) of float32.
 
@@ -51,6 +53,7 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[Any]
     return np.eye(classes, dtype=np.float32)[labels]
 
 
+@named_arguments
 def normalize(x: ArrayLike, axis: int = -1, order: int = 2) -> NDArray[Any]:
     """Divide x by its norm of an order along an axis; zeros stay."""
     values = np.asarray(x)
@@ -62,6 +65,7 @@ def normalize(x: ArrayLike, axis: int = -1, order: int = 2) -> NDArray[Any]:
     return values / np.where(norm == 0, 1, norm).astype(values.dtype)
 
 
+@named_arguments
 def split_dataset(
     dataset: Any,
     left_size: float | int | None = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convkit._arguments import NamedArguments
 from convkit._state import Stateful
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Logs = dict[str, Any]
 
 
-class Callback(Stateful):
+class Callback(NamedArguments, Stateful):
     """Override what you need; `self.model` is the model, `self.params` what fit was called with.
 
     params holds "epochs", "steps" and "verbose". Setting `self.model.stop_training = True` ends

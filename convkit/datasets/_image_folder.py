@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check, runtime
+from convkit._arguments import named_arguments
 from convkit.feeding import PyDataset
 
 COLOR_MODES = {"rgb": ("RGB", 3), "grayscale": ("L", 1), "rgba": ("RGBA", 4)}
@@ -29,6 +30,7 @@ class Images(NamedTuple):
     files: list[Path]
 
 
+@named_arguments
 def image_folder(
     path: str | os.PathLike[str],
     image_size: Sequence[int] | int | None = None,
@@ -168,6 +170,7 @@ class ImageBatches(PyDataset):
             self._order = self._generator.permutation(len(self.labels))
 
 
+@named_arguments
 def image_dataset_from_directory(
     directory: str | os.PathLike[str],
     label_mode: str | None = "int",

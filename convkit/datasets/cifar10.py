@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from convkit._arguments import named_arguments
 from convkit.datasets._dataset import Arrays, CifarDataset, Remote
 from convkit.datasets._fetch import load
 
@@ -53,6 +54,7 @@ DATASET = CifarDataset(
 )
 
 
+@named_arguments
 def load_data(*, data_dir: str | os.PathLike[str] | None = None) -> Arrays:
     """Return (x_train, y_train), (x_test, y_test).
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from convkit._arguments import named_arguments
 from convkit.datasets._dataset import Arrays, CifarDataset, Remote
 from convkit.datasets._fetch import load
 
@@ -165,6 +166,7 @@ DATASET = CifarDataset(
 )
 
 
+@named_arguments
 def load_data(
     label_mode: str = "fine", *, data_dir: str | os.PathLike[str] | None = None
 ) -> Arrays:

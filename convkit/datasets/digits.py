@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convkit._arguments import named_arguments
 from convkit.datasets._dataset import Arrays, Dataset
 
 __all__ = ["CLASS_NAMES", "load_data"]
@@ -28,6 +29,7 @@ DATASET = Dataset(
 )
 
 
+@named_arguments
 def load_data(*, data_dir: str | os.PathLike[str] | None = None) -> Arrays:
     """Return (x_train, y_train), (x_test, y_test).
 

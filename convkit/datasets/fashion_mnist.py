@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from convkit._arguments import named_arguments
 from convkit.datasets._dataset import Arrays, IdxDataset, Remote
 from convkit.datasets._fetch import load
 
@@ -76,6 +77,7 @@ DATASET = IdxDataset(
 )
 
 
+@named_arguments
 def load_data(*, data_dir: str | os.PathLike[str] | None = None) -> Arrays:
     """Return (x_train, y_train), (x_test, y_test).
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from convkit._arguments import named_arguments
 from convkit.datasets._dataset import Arrays, IdxDataset, Remote
 from convkit.datasets._fetch import load
 
@@ -63,6 +64,7 @@ DATASET = IdxDataset(
 )
 
 
+@named_arguments
 def load_data(
     path: str | os.PathLike[str] = "mnist.npz",
     *,

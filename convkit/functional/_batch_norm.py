@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from convkit import _check
+from convkit._arguments import named_arguments
 from convkit._arrays import Array, check_shape, dense_array, look, make_output, result_type
 from convkit._pack import call
 
@@ -38,6 +39,7 @@ def _look_at(name: str, **values: ArrayLike | None) -> dict[str, Array | None]:
     return {k: None if v is None else look(name, k, v) for k, v in values.items()}
 
 
+@named_arguments
 def batch_norm(
     x: ArrayLike,
     gamma: ArrayLike | None = None,
@@ -71,6 +73,7 @@ def _all_dense(vectors: dict[str, Array | None], dtype: DTypeLike) -> dict[str, 
     return {k: None if v is None else dense_array(v, dtype) for k, v in vectors.items()}
 
 
+@named_arguments
 def batch_norm_inference(
     x: ArrayLike,
     mean: ArrayLike,
@@ -100,6 +103,7 @@ def batch_norm_inference(
     return y
 
 
+@named_arguments
 def batch_norm_backward(
     dy: ArrayLike,
     x: ArrayLike,

@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from convkit import _check
+from convkit._arguments import named_arguments
 from convkit._arrays import (
     Array,
     check_rank,
@@ -24,6 +25,7 @@ from convkit.ops.conv2d import algorithm_number
 Pair = int | Sequence[int]
 
 
+@named_arguments
 def conv2d(
     x: ArrayLike,
     w: ArrayLike,
@@ -65,6 +67,7 @@ def conv2d(
     return y
 
 
+@named_arguments
 def conv2d_backward(
     dy: ArrayLike,
     x: ArrayLike,
@@ -105,6 +108,7 @@ def conv2d_backward(
     return dx, dw, db
 
 
+@named_arguments
 def conv2d_transpose(
     x: ArrayLike,
     w: ArrayLike,
@@ -145,6 +149,7 @@ def conv2d_transpose(
     return y
 
 
+@named_arguments
 def conv2d_transpose_backward(
     dy: ArrayLike,
     x: ArrayLike,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from numpy.typing import ArrayLike
 
 from convkit import _check
+from convkit._arguments import named_arguments
 from convkit._arrays import (
     Array,
     check_rank,
@@ -37,6 +38,7 @@ def _dense_sizes(name: str, x: Array, w: Array) -> dict[str, int]:
     return {"m": rows, "c": c, "k": k}
 
 
+@named_arguments
 def dense(
     x: ArrayLike,
     w: ArrayLike,
@@ -68,6 +70,7 @@ def dense(
     return y
 
 
+@named_arguments
 def dense_backward(
     dy: ArrayLike, x: ArrayLike, w: ArrayLike, *, needs: Sequence[str] = ("x", "w", "b")
 ) -> tuple[Array | None, Array | None, Array | None]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit import _check
+from convkit._arguments import named_arguments
 from convkit._arrays import (
     Array,
     check_rank,
@@ -28,6 +29,7 @@ def _pooled_shape(sizes: dict[str, int]) -> tuple[int, int, int, int]:
     return sizes["n"], sizes["oh"], sizes["ow"], sizes["c"]
 
 
+@named_arguments
 def max_pool2d(
     x: ArrayLike,
     pool_size: Pair = 2,
@@ -94,6 +96,7 @@ def _pooling_of(
     return sizes
 
 
+@named_arguments
 def max_pool2d_backward(
     dy: ArrayLike,
     argmax: ArrayLike,
@@ -138,6 +141,7 @@ def max_pool2d_backward(
     return dx
 
 
+@named_arguments
 def avg_pool2d(
     x: ArrayLike,
     pool_size: Pair = 2,
@@ -166,6 +170,7 @@ def avg_pool2d(
     return y
 
 
+@named_arguments
 def avg_pool2d_backward(
     dy: ArrayLike,
     x_shape: Sequence[int],

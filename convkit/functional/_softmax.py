@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit import _check
+from convkit._arguments import named_arguments
 from convkit._arrays import (
     Array,
     check_rank,
@@ -44,11 +45,13 @@ def _softmax(function: str, x: ArrayLike, axis: int, out: Array | None) -> Array
     return y
 
 
+@named_arguments
 def softmax(x: ArrayLike, axis: int = -1, *, out: Array | None = None) -> Array:
     """Compute exp(x) / sum(exp(x)) along an axis, without overflow."""
     return _softmax("softmax", x, axis, out)
 
 
+@named_arguments
 def log_softmax(x: ArrayLike, axis: int = -1, *, out: Array | None = None) -> Array:
     """Compute x - log(sum(exp(x))) along an axis, without overflow."""
     return _softmax("log_softmax", x, axis, out)
@@ -73,6 +76,7 @@ def softmax_backward(
     return dx
 
 
+@named_arguments
 def softmax_cross_entropy(
     logits: ArrayLike, labels: ArrayLike, *, label_smoothing: float = 0.0
 ) -> tuple[float, Array]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convkit._arguments import named_arguments
 from convkit._files import FormatError, atomic_write
 from convkit.graph import Variable
 from convkit.layers import Layer
@@ -199,6 +200,7 @@ def _legacy_variables(layer: Layer) -> list[Owned]:
     return sorted(owned, key=lambda pair: pair[1].name.split("/")[-1].startswith("moving_"))
 
 
+@named_arguments
 def load_keras(model: Model, filepath: str | os.PathLike[str]) -> None:
     """Set a model's weights from a Keras file: .keras, .weights.h5, or a whole-model .h5.
 
@@ -231,6 +233,7 @@ def load_keras(model: Model, filepath: str | os.PathLike[str]) -> None:
 # ---- writing -----------------------------------------------------------------------------------
 
 
+@named_arguments
 def save_keras_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
     """Write a model's weights as Keras 3 does, for `load_weights` of a Keras model of these layers.
 

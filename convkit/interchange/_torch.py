@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convkit._arguments import named_arguments
 from convkit._files import FormatError, atomic_write
 from convkit.graph import Variable
 from convkit.interchange._orders import Order, flat_orders
@@ -240,6 +241,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise FormatError(f"load_torch: {name} is not a file of arrays: {error}") from error
 
 
+@named_arguments
 def load_torch(
     model: Model,
     state_dict: Mapping[str, Any] | str | os.PathLike[str],
@@ -268,6 +270,7 @@ def load_torch(
             variable.assign(value)
 
 
+@named_arguments
 def to_torch(
     model: Model,
     like: Mapping[str, Any] | None = None,
@@ -291,6 +294,7 @@ def to_torch(
     return state
 
 
+@named_arguments
 def save_torch(
     model: Model,
     filepath: str | os.PathLike[str],

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check, constraints, initializers, regularizers, runtime
+from convkit._arguments import named_arguments
 from convkit._arrays import look
 from convkit._config import Configurable
 from convkit.graph import Graph, Tensor, Variable
@@ -82,6 +83,7 @@ class SymbolicTensor:
         return f"<SymbolicTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
 
 
+@named_arguments
 def Input(
     shape: Sequence[int] | None = None,
     batch_size: int | None = None,
@@ -128,18 +130,8 @@ class Layer(Configurable):
         dtype: str | None = None,
         trainable: bool = True,
         input_shape: Sequence[int] | None = None,
-        **unknown: Any,
     ) -> None:
         kind = type(self).__name__
-        if unknown:
-            known: set[str] = set()
-            for cls in type(self).__mro__[:-1]:
-                known |= set(inspect.signature(cls).parameters)
-            wrong = next(iter(unknown))
-            raise TypeError(
-                f"{kind}: unknown argument {wrong}={unknown[wrong]!r};"
-                f" {_check.suggestion(wrong, known - {'unknown', 'options'})}"
-            )
         if dtype not in (None, "float32", "float64"):
             raise ValueError(f"{kind}: dtype must be 'float32' or 'float64', got dtype={dtype!r}")
         self.name = name or unique_name(kind)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check, _pack, ops
-from convkit._config import Configurable, arguments, serialize
+from convkit._arguments import accepted, unknown_argument
+from convkit._config import Configurable, serialize
 from convkit.graph import Graph, Tensor, Variable
 from convkit.ops.update import HYPER, SLOTS, Parameter
 from convkit.schedules import LearningRateSchedule
@@ -71,10 +72,7 @@ class Optimizer(Configurable):
         function = type(self).__name__
         for wrong in sorted(numbers.keys() - set(HYPER)):
             cls: Any = type(self)
-            raise TypeError(
-                f"{function}: unknown argument {wrong}={numbers[wrong]!r};"
-                f" {_check.suggestion(wrong, arguments(cls))}"
-            )
+            raise unknown_argument(function, wrong, numbers[wrong], accepted(cls))
         self.hyper = Variable("hyper", np.zeros(len(HYPER)), trainable=False)
         self.iterations = Variable("iterations", np.zeros(1, np.uint64), trainable=False)
         self._slots: dict[int, tuple[Variable, list[Variable | None]]] = {}

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from convkit._arguments import named_arguments
 from convkit._config import custom_object_scope as custom_object_scope
 from convkit._config import deserialize as deserialize
 from convkit._config import register_serializable as register_serializable
@@ -77,6 +78,7 @@ def describe_model(model: Model, include_optimizer: bool) -> tuple[dict[str, Any
     return document, arrays
 
 
+@named_arguments
 def save_model(
     model: Model,
     filepath: str | os.PathLike[str],
@@ -104,6 +106,7 @@ def save_model(
     write(filepath, document, arrays)
 
 
+@named_arguments
 def load_model(
     filepath: str | os.PathLike[str],
     custom_objects: Mapping[str, Any] | None = None,
@@ -151,6 +154,7 @@ def _made(file: File, what: str, value: Any, custom_objects: Mapping[str, Any] |
         raise FormatError(f"{file.path}: cannot make the {what}: {error}") from error
 
 
+@named_arguments
 def save_weights(
     model: Model, filepath: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
 ) -> None:
@@ -165,6 +169,7 @@ def save_weights(
     write(filepath, document, weight_arrays(model))
 
 
+@named_arguments
 def load_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
     """Set all weights of a model from a file of save_weights or save_model.
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit import _check
+from convkit._arguments import named_arguments
 from convkit.viz._figure import BLUE, GREY, ORANGE, figure, plain
 from convkit.viz._images import class_numbers
 
@@ -38,6 +39,7 @@ def _runs(histories: Any) -> dict[str, tuple[list[int], dict[str, list[float]]]]
     return {"": one(histories)}
 
 
+@named_arguments
 def curves(histories: Any, metrics: Sequence[str] | None = None) -> Picture:
     """Draw loss and metrics by epoch: training as a line, validation dashed.
 
@@ -76,6 +78,7 @@ def curves(histories: Any, metrics: Sequence[str] | None = None) -> Picture:
     return picture
 
 
+@named_arguments
 def confusion_matrix(
     y_true: ArrayLike, y_pred: ArrayLike, names: Sequence[str] | None = None
 ) -> Picture:
@@ -130,6 +133,7 @@ def confusion_matrix(
     return picture
 
 
+@named_arguments
 def histograms(values: Mapping[str, ArrayLike], *, share_axis: bool = False) -> Picture:
     """Draw the distribution of each array, for instance of every layer's activations.
 
@@ -166,6 +170,7 @@ def histograms(values: Mapping[str, ArrayLike], *, share_axis: bool = False) -> 
     return picture
 
 
+@named_arguments
 def batch_noise(values: Mapping[int, ArrayLike]) -> Picture:
     """Draw how much one sample's batch-normalized value varies with its batch, by batch size.
 

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convkit._arguments import named_arguments
+
 if TYPE_CHECKING:
-    from convkit.viz._picture import Picture
+    from convkit._arguments import named_arguments
+from convkit.viz._picture import Picture
 
 # Two hues that remain apart for colour-blind readers: training and validation, right and wrong.
 BLUE, ORANGE, GREY = "#1f6fb2", "#d1495b", "#8a8f98"
@@ -17,6 +20,7 @@ SIGNED = "RdBu_r"
 AMOUNT = "viridis"
 
 
+@named_arguments
 def figure(width: float, height: float) -> Picture:
     """Make an empty Picture of a size in inches: a matplotlib Figure with save(path).
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit import _check
+from convkit._arguments import named_arguments
 from convkit.viz._figure import ORANGE, figure, show_image
 from convkit.viz._png import stack
 
@@ -68,6 +69,7 @@ def _columns(function: str, columns: int, count: int) -> int:
     return min(_check.integer(function, "columns", columns), count)
 
 
+@named_arguments
 def images(
     x: ArrayLike, titles: Sequence[Any] | None = None, *, columns: int = 8, title: str = ""
 ) -> Picture:
@@ -82,6 +84,7 @@ def images(
     return _sheet(pictures, texts, ["black"] * len(texts), columns, title)
 
 
+@named_arguments
 def rgb_planes(image: ArrayLike) -> Picture:
     """Draw a colour image (H, W, 3) beside its red, green and blue plane."""
     pixels = np.asarray(image)
@@ -100,6 +103,7 @@ def rgb_planes(image: ArrayLike) -> Picture:
     return picture
 
 
+@named_arguments
 def predictions(
     x: ArrayLike,
     y: ArrayLike,
@@ -125,6 +129,7 @@ def predictions(
     return _sheet(pictures, texts, colours, _columns(function, columns, len(pictures)), "")
 
 
+@named_arguments
 def mistakes(
     x: ArrayLike,
     y: ArrayLike,

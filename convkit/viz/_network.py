@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit import _check
+from convkit._arguments import named_arguments
 from convkit.viz._figure import AMOUNT, BLUE, GREY, SIGNED, bare, figure, plain, show_image
 from convkit.viz._png import mosaic
 
@@ -30,6 +31,7 @@ def _kernel(function: str, value: Any, rank: int, axes: str) -> Array:
     return array
 
 
+@named_arguments
 def filters(
     kernel: Any, *, max_filters: int = 16, max_channels: int = 8, title: str = ""
 ) -> Picture:
@@ -66,6 +68,7 @@ def filters(
     return picture
 
 
+@named_arguments
 def class_weights(
     kernel: Any, image_shape: Sequence[int], names: Sequence[str] | None = None
 ) -> Picture:
@@ -102,6 +105,7 @@ def class_weights(
     return picture
 
 
+@named_arguments
 def feature_maps(
     maps: Mapping[str, ArrayLike],
     image: ArrayLike | None = None,

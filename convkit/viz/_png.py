@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit import _check
+from convkit._arguments import named_arguments
 from convkit._files import atomic_write
 
 Array = NDArray[Any]
@@ -53,6 +54,7 @@ def _to_range(array: Array, axes: Any) -> Array:
     return (values - low) / np.where(high > low, high - low, 1)
 
 
+@named_arguments
 def grid(
     images: ArrayLike,
     columns: int | None = None,
@@ -85,6 +87,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+@named_arguments
 def save_png(path: str | os.PathLike[str], pixels: ArrayLike, enlarge: int = 1) -> None:
     """Write pixels (H, W), (H, W, 1) or (H, W, 3) as a PNG file, whole or not at all.
 
