@@ -25,10 +25,6 @@ def unknown_argument(function: str, name: str, value: Any, known: Iterable[str])
     )
 
 
-def _names(function: Callable[..., Any]) -> list[str]:
-    return [p.name for p in inspect.signature(function).parameters.values()]
-
-
 @functools.cache
 def accepted(cls: Any) -> tuple[str, ...]:
     """Return the names of all arguments that a class's constructor takes, its bases' included."""
@@ -52,19 +48,18 @@ def named_arguments(function: F) -> F:
         try:
             return function(*args, **kwargs)
         except TypeError as error:
-            trace = error.__traceback__
-            if trace is None or trace.tb_next is not None:
-                raise  # it comes from within the function
-            name, known = function.__name__, _names(function)
+            trace, parameters = error.__traceback__, inspect.signature(function).parameters
+            known, name = list(parameters), function.__name__
+            open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
             if name == "__init__":
                 cls: Any = type(args[0])
-                name, known = cls.__name__, list(accepted(cls))
+                known, name = list(accepted(cls)), cls.__name__
             unknown = [key for key in kwargs if key not in known]
-            if not unknown:
-                raise
-            raise unknown_argument(
-                name, unknown[0], kwargs[unknown[0]], set(known) - {"self"}
-            ) from None
+            within = trace is not None and trace.tb_next is not None
+            if not unknown or (open_ended and within):
+                raise  # another error, of the call or from within the function
+            wrong = unknown[0]
+            raise unknown_argument(name, wrong, kwargs[wrong], {*known} - {"self"}) from None
 
     return cast(F, wrapper)
 

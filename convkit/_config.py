@@ -105,6 +105,7 @@ def register_serializable(
     return register
 
 
+@named_arguments
 @contextmanager
 def custom_object_scope(custom_objects: Mapping[str, Any] | None) -> Iterator[None]:
     """Know classes and functions of the user's own by name, within the block."""

@@ -6,12 +6,15 @@ tensor they record a layer. Layers take them, or any function of one tensor, as 
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from convkit import _arrays, _check, functional, ops
+from convkit._arguments import named_arguments
 from convkit._pack import call
 from convkit.graph import Tensor
 from convkit.ops.broadcast import UNARY_KINDS
@@ -79,14 +82,17 @@ def _clip(x: Values, low: float, high: float) -> Values:
 def _composed(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make an activation of a formula that holds for arrays and for tensors."""
 
-    def activation(x: Values, **parameters: Any) -> Values:
+    signature = inspect.signature(function)
+
+    @named_arguments
+    @functools.wraps(function)
+    def activation(*arguments: Any, **options: Any) -> Values:
+        parameters = signature.bind(*arguments, **options).arguments
+        x = parameters.pop("x")
         if _symbolic(x):
             return _recorded(activation, x, parameters)
         return function(x if isinstance(x, Tensor) else _floats(function.__name__, x), **parameters)
 
-    activation.__name__ = activation.__qualname__ = function.__name__
-    activation.__doc__ = function.__doc__
-    activation.__module__ = __name__
     return activation
 
 
@@ -98,11 +104,13 @@ def _floats(name: str, x: Values) -> Values:
 # ---- activations ---------------------------------------------------------------------------------
 
 
+@named_arguments
 def linear(x: Values) -> Values:
     """Return x as it is."""
     return x
 
 
+@named_arguments
 def relu(
     x: Values,
     negative_slope: float = 0.0,
@@ -128,26 +136,31 @@ def relu(
     )
 
 
+@named_arguments
 def relu6(x: Values) -> Values:
     """Compute min(max(x, 0), 6). Source: Howard et al., 2017."""
     return relu(x, max_value=6.0)
 
 
+@named_arguments
 def leaky_relu(x: Values, negative_slope: float = 0.2) -> Values:
     """Compute x where x >= 0, else negative_slope x. Source: Maas et al., 2013."""
     return _elementwise("leaky_relu", x, negative_slope=negative_slope)
 
 
+@named_arguments
 def elu(x: Values, alpha: float = 1.0) -> Values:
     """Compute x where x >= 0, else alpha (exp(x) - 1). Source: Clevert et al., 2015."""
     return _elementwise("elu", x, alpha=alpha)
 
 
+@named_arguments
 def selu(x: Values) -> Values:
     """Compute 1.0507 elu(x, 1.6733). Source: Klambauer et al., 2017."""
     return _elementwise("selu", x)
 
 
+@named_arguments
 def gelu(x: Values, approximate: bool = False) -> Values:
     """Compute x Phi(x), Phi the normal distribution; or its tanh form. Source: Hendrycks, 2016."""
     if _symbolic(x):
@@ -155,36 +168,43 @@ def gelu(x: Values, approximate: bool = False) -> Values:
     return _elementwise("gelu", x, approximate=approximate)
 
 
+@named_arguments
 def silu(x: Values) -> Values:
     """Compute x sigmoid(x), also called swish. Source: Ramachandran et al., 2017."""
     return _elementwise("silu", x)
 
 
+@named_arguments
 def sigmoid(x: Values) -> Values:
     """Compute 1 / (1 + exp(-x))."""
     return _elementwise("sigmoid", x)
 
 
+@named_arguments
 def tanh(x: Values) -> Values:
     """Compute the hyperbolic tangent."""
     return _elementwise("tanh", x)
 
 
+@named_arguments
 def softplus(x: Values) -> Values:
     """Compute log(1 + exp(x)) without overflow."""
     return _elementwise("softplus", x)
 
 
+@named_arguments
 def hard_sigmoid(x: Values) -> Values:
     """Compute relu6(x + 3) / 6. Source: Howard et al., 2019."""
     return _elementwise("hard_sigmoid", x)
 
 
+@named_arguments
 def hard_silu(x: Values) -> Values:
     """Compute x relu6(x + 3) / 6. Source: Howard et al., 2019."""
     return _elementwise("hard_silu", x)
 
 
+@named_arguments
 def mish(x: Values) -> Values:
     """Compute x tanh(softplus(x)). Source: Misra, 2019."""
     return _elementwise("mish", x)
@@ -206,11 +226,13 @@ def _over_axis(name: str, x: Values, axis: int) -> Values:
     return ops.permute(getattr(ops, name)(ops.permute(x, order)), back)
 
 
+@named_arguments
 def softmax(x: Values, axis: int = -1) -> Values:
     """Compute exp(x) / sum(exp(x)) over an axis."""
     return _over_axis("softmax", x, axis)
 
 
+@named_arguments
 def log_softmax(x: Values, axis: int = -1) -> Values:
     """Compute the logarithm of the softmax over an axis, without cancellation."""
     return _over_axis("log_softmax", x, axis)

@@ -125,16 +125,16 @@ NAMES: dict[str, type[Constraint]] = {
 }
 
 
-def get(value: Any) -> Constraint | None:
+def get(identifier: Any) -> Constraint | None:
     """Return a constraint from a name, class name, config or instance; None stays None.
 
     A wrong name suggests the nearest.
     """
-    if value is None or isinstance(value, Constraint):
-        return value
+    if identifier is None or isinstance(identifier, Constraint):
+        return identifier
     classes = {cls.__name__: cls for cls in NAMES.values()}
-    if isinstance(value, dict):
-        name = _check.one_of("constraints.get", "class_name", value.get("class_name"), classes)
-        return classes[name].from_config(value.get("config", {}))
+    if isinstance(identifier, dict):
+        name = _check.one_of("constraints.get", "class_name", identifier.get("class_name"), classes)
+        return classes[name].from_config(identifier.get("config", {}))
     names = {**NAMES, **classes}
-    return names[_check.one_of("constraints.get", "constraint", value, names)]()
+    return names[_check.one_of("constraints.get", "constraint", identifier, names)]()

@@ -246,6 +246,6 @@ NAMES: dict[str, type[Initializer]] = {_check.snake_case(cls.__name__): cls for 
 NAMES |= {"uniform": RandomUniform, "normal": RandomNormal}
 
 
-def get(value: Any) -> Initializer:
+def get(identifier: Any) -> Initializer:
     """Return an initializer from a name, a class name, a class, a config or an instance."""
-    return _lookup.find("initializers.get", "initializer", value, Initializer, NAMES)
+    return _lookup.find("initializers.get", "initializer", identifier, Initializer, NAMES)

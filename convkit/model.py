@@ -570,7 +570,7 @@ class Sequential(Model):
     """A chain of layers. Without an Input it is built at the first data it sees."""
 
     def __init__(
-        self, layers: Sequence[Any] | None = None, name: str | None = None, trainable: bool = True
+        self, layers: Sequence[Any] | None = None, trainable: bool = True, name: str | None = None
     ) -> None:
         self._begin(name or unique_name("Sequential"), trainable)
         self._start: SymbolicTensor | None = None

@@ -62,18 +62,18 @@ l1, l2, l1_l2 = L1, L2, L1L2
 NAMES: dict[str, type[Regularizer]] = {"l1": L1, "l1_l2": L1L2, "l2": L2}
 
 
-def get(value: Any) -> Regularizer | None:
+def get(identifier: Any) -> Regularizer | None:
     """Return a regularizer from a name, class name, config or instance; None stays None.
 
     "l1_l2" by name has both factors at 0.01, as in Keras. A wrong name suggests the nearest.
     """
-    if value is None or isinstance(value, Regularizer):
-        return value
-    if isinstance(value, dict):
-        return _from_dict(value)
+    if identifier is None or isinstance(identifier, Regularizer):
+        return identifier
+    if isinstance(identifier, dict):
+        return _from_dict(identifier)
     names = {**NAMES, **{cls.__name__: cls for cls in NAMES.values()}}
-    cls = names[_check.one_of("regularizers.get", "regularizer", value, names)]
-    return cls(0.01, 0.01) if cls is L1L2 and value == "l1_l2" else cls()
+    cls = names[_check.one_of("regularizers.get", "regularizer", identifier, names)]
+    return cls(0.01, 0.01) if cls is L1L2 and identifier == "l1_l2" else cls()
 
 
 def _from_dict(value: dict[str, Any]) -> Regularizer:

@@ -1,8 +1,10 @@
 """A misspelt argument is answered with the nearest that exists, wherever convkit is called."""
 
+import functools
 import inspect
 import pickle
 import types
+from pathlib import Path
 
 import pytest
 
@@ -33,13 +35,13 @@ def functions():
 
     model = convkit.Sequential([layers.Input([3]), layers.Dense(2)])
     found = [getattr(module, name) for module in (F, utils, viz) for name in module.__all__]
+    found += list(convkit.activations.NAMES.values())
     found += [getattr(convkit.datasets, name).load_data for name in convkit.datasets.names()]
     found += [getattr(saving, n) for n in ("save_model", "load_model", "save_weights")]
     found += [getattr(interchange, n) for n in ("load_keras", "load_torch", "to_torch")]
     found += [layers.Input, convkit.set_num_threads, convkit.set_seed, convkit.set_algorithm]
     for name in ("compile", "fit", "evaluate", "predict", "summary", "save", "save_weights"):
         found.append(getattr(model, name))
-    found.remove(utils.custom_object_scope)  # a context manager of the standard library's making
     named = [f for f in found if isinstance(f, types.FunctionType | types.MethodType)]
     return {
         (function, p.name): f"{function.__name__}-{p.name}"
@@ -134,3 +136,24 @@ def test_marked_functions_look_and_pickle_as_before():
     assert list(inspect.signature(layers.Dropout).parameters)[:2] == ["rate", "noise_shape"]
     assert pickle.loads(pickle.dumps(F.conv2d)) is F.conv2d
     assert F.conv2d.__doc__.startswith("Convolve images")
+
+
+# ---- order and defaults -------------------------------------------------------------------------
+
+SIGNATURES = (Path(__file__).parent / "keras_signatures.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("line", SIGNATURES, ids=lambda line: line.partition("(")[0])
+def test_order_and_defaults_are_those_of_keras(line):
+    """Each line of the file is a signature of Keras 3, without what convkit does not have."""
+    place, _, rest = line.partition("(")
+    theirs = inspect.signature(eval(f"lambda {rest[:-1]}: None")).parameters
+    ours = inspect.signature(functools.reduce(getattr, place.split("."), convkit)).parameters
+    ours = {name: p for name, p in ours.items() if name != "self"}
+    positional = [name for name, p in ours.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert positional[: len(theirs)] == list(theirs)
+    for name, parameter in theirs.items():
+        default = ours[name].default
+        if name != "pool_size":  # of average pooling: required in Keras, 2 here
+            same = str(default).lower() == str(parameter.default).lower()
+            assert same or default == parameter.default, f"{place}: {name}={default!r}"

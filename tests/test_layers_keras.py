@@ -1,7 +1,5 @@
 """Layers as Keras has them: order of arguments, defaults, weights' options, values, errors."""
 
-import inspect
-
 import numpy as np
 import pytest
 import reference_maps
@@ -9,50 +7,6 @@ from test_layers import CASES
 
 import convkit
 from convkit import constraints, layers, regularizers
-
-NORM = "epsilon center scale beta_initializer gamma_initializer beta_regularizer gamma_regularizer"
-CONV = "activation use_bias kernel_initializer bias_initializer kernel_regularizer bias_regularizer"
-ORDER = {
-    "AdaptiveAveragePooling2D": "output_size data_format",
-    "AdaptiveMaxPooling2D": "output_size data_format",
-    "Conv2D": "filters kernel_size strides padding data_format dilation_rate groups "
-    f"{CONV} activity_regularizer kernel_constraint bias_constraint",
-    "Conv2DTranspose": "filters kernel_size strides padding data_format dilation_rate "
-    f"{CONV} activity_regularizer kernel_constraint bias_constraint",
-    "Cropping2D": "cropping data_format",
-    "Dense": f"units {CONV} activity_regularizer kernel_constraint bias_constraint",
-    "ELU": "alpha",
-    "GroupNormalization": f"groups axis {NORM} beta_constraint gamma_constraint",
-    "LayerNormalization": f"axis {NORM} beta_constraint gamma_constraint",
-    "PReLU": "alpha_initializer alpha_regularizer alpha_constraint shared_axes",
-    "Permute": "dims",
-    "ReLU": "max_value negative_slope threshold",
-    "RepeatVector": "n",
-    "SeparableConv2D": "filters kernel_size strides padding data_format dilation_rate "
-    "depth_multiplier activation use_bias depthwise_initializer pointwise_initializer "
-    "bias_initializer depthwise_regularizer pointwise_regularizer bias_regularizer "
-    "activity_regularizer depthwise_constraint pointwise_constraint bias_constraint",
-    "Softmax": "axis",
-    "SpatialDropout2D": "rate data_format seed",
-    "UnitNormalization": "axis",
-    "UpSampling2D": "size data_format interpolation",
-}
-DEFAULTS = {
-    "Conv2DTranspose": {"strides": (1, 1), "padding": "valid", "use_bias": True},
-    "GroupNormalization": {"groups": 32, "epsilon": 0.001, "center": True, "scale": True},
-    "LayerNormalization": {"axis": -1, "epsilon": 0.001},
-    "PReLU": {"alpha_initializer": "zeros", "shared_axes": None},
-    "SeparableConv2D": {"depth_multiplier": 1, "pointwise_initializer": "glorot_uniform"},
-    "UpSampling2D": {"size": (2, 2), "interpolation": "nearest"},
-}
-
-
-@pytest.mark.parametrize("name", ORDER)
-def test_arguments_come_in_the_order_of_keras(name):
-    parameters = inspect.signature(getattr(layers, name)).parameters
-    assert list(parameters)[: len(ORDER[name].split())] == ORDER[name].split()
-    for argument, default in DEFAULTS.get(name, {}).items():
-        assert parameters[argument].default == default
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -30,6 +30,7 @@ class Conv2DTranspose(Layer):
         kernel_size: Any,
         strides: Any = (1, 1),
         padding: Any = "valid",
+        output_padding: Any = None,
         data_format: str | None = None,
         dilation_rate: Any = (1, 1),
         activation: Any = None,
@@ -41,7 +42,6 @@ class Conv2DTranspose(Layer):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
-        output_padding: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)

@@ -91,16 +91,17 @@ NAMES: dict[str, type[Loss]] = {function.__name__: cls for function, cls in CLAS
 }
 
 
-def get(value: Any) -> Loss:
+def get(identifier: Any) -> Loss:
     """Return a loss from its name, class, function, config or instance.
 
     A wrong name suggests the nearest.
     """
-    if callable(value) and value in CLASSES:
-        return CLASSES[value]()
-    if callable(value) and not isinstance(value, Loss | type):
+    if callable(identifier) and identifier in CLASSES:
+        return CLASSES[identifier]()
+    if callable(identifier) and not isinstance(identifier, Loss | type):
         raise TypeError(
-            f"compile: loss must be a name or a convkit.losses.Loss, got the function {value!r};"
+            "compile: loss must be a name or a convkit.losses.Loss, got the function"
+            f" {identifier!r};"
             " NumPy functions have no gradient by themselves: derive from convkit.losses.NumpyLoss"
         )
-    return _lookup.find("compile", "loss", value, Loss, NAMES)
+    return _lookup.find("compile", "loss", identifier, Loss, NAMES)

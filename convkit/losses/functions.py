@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -15,16 +16,20 @@ Function = Callable[..., Array]
 
 # Which class a function belongs to, so that compile(loss=function) can train on it.
 CLASSES: dict[Function, type[Loss]] = {}
+NOT_A_FUNCTIONS = ("reduction", "name")
 
 
 def _function_of(cls: type[Loss], name: str) -> Function:
-    def function(y_true: ArrayLike, y_pred: ArrayLike, **arguments: Any) -> Array:
-        return cls(**arguments).call(np.asarray(y_true), np.asarray(y_pred))
+    def function(y_true: ArrayLike, y_pred: ArrayLike, *options: Any, **arguments: Any) -> Array:
+        return cls(*options, **arguments).call(np.asarray(y_true), np.asarray(y_pred))
 
     function.__name__ = function.__qualname__ = name
+    given = list(inspect.signature(function).parameters.values())[:2]
+    own = [p for p in inspect.signature(cls).parameters.values() if p.name not in NOT_A_FUNCTIONS]
+    function.__signature__ = inspect.Signature([*given, *own])  # type: ignore[attr-defined]
     function.__doc__ = (
         f"Compute {cls.__name__} of every row of the last axis.\n\n"
-        "    y_true and y_pred are arrays (..., K), the result is (...). The keyword arguments\n"
+        "    y_true and y_pred are arrays (..., K), the result is (...). The other arguments\n"
         f"    are those of {cls.__name__}.\n    "
     )
     CLASSES[function] = cls

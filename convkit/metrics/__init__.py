@@ -110,19 +110,20 @@ CHOSEN: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
 CHOSEN |= {"acc": CHOSEN["accuracy"], "ce": CHOSEN["crossentropy"]}
 
 
-def get(value: Any, label_kind: str = "values", outputs: int = 1) -> Metric:
+def get(identifier: Any, label_kind: str = "values", outputs: int = 1) -> Metric:
     """Return a metric from its name, class, function, config or instance.
 
     "accuracy" and "crossentropy" are chosen by labels and outputs, as in Keras. A wrong name
     suggests the nearest.
     """
-    if isinstance(value, str):
-        if value in CHOSEN:
-            one, numbers, rows = CHOSEN[value]
+    if isinstance(identifier, str):
+        if identifier in CHOSEN:
+            one, numbers, rows = CHOSEN[identifier]
             cls = numbers if label_kind == "integer" else one if outputs == 1 else rows
-            return cls(name=value)
+            return cls(name=identifier)
         known = {**NAMES, **{cls.__name__: cls for cls in NAMES.values()}}
-        return known[_check.one_of("compile", "metrics", value, (*known, *CHOSEN))](name=value)
-    if callable(value) and not isinstance(value, Metric | type):
-        return MeanMetricWrapper(value)
-    return _lookup.find("compile", "metrics", value, Metric, NAMES)
+        name = _check.one_of("compile", "metrics", identifier, (*known, *CHOSEN))
+        return known[name](name=identifier)
+    if callable(identifier) and not isinstance(identifier, Metric | type):
+        return MeanMetricWrapper(identifier)
+    return _lookup.find("compile", "metrics", identifier, Metric, NAMES)

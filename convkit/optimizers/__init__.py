@@ -32,11 +32,11 @@ NAMES: dict[str, type[Optimizer]] = {
 }
 
 
-def get(value: Any) -> Optimizer:
+def get(identifier: Any) -> Optimizer:
     """Return an optimizer from its name, class, config or instance.
 
     Capitals do not matter. A wrong name suggests the nearest.
     """
-    if isinstance(value, str):
-        value = value.lower()
-    return _lookup.find("compile", "optimizer", value, Optimizer, NAMES)
+    if isinstance(identifier, str):
+        identifier = identifier.lower()
+    return _lookup.find("compile", "optimizer", identifier, Optimizer, NAMES)

@@ -9,8 +9,7 @@ import numpy as np
 from convkit._arguments import named_arguments
 
 if TYPE_CHECKING:
-    from convkit._arguments import named_arguments
-from convkit.viz._picture import Picture
+    from convkit.viz._picture import Picture
 
 # Two hues that remain apart for colour-blind readers: training and validation, right and wrong.
 BLUE, ORANGE, GREY = "#1f6fb2", "#d1495b", "#8a8f98"
