@@ -223,17 +223,23 @@ class Identity(Initializer):
 
 
 class Dirac(Initializer):
-    """Filters (KH, KW, C, K) that pass their channels through: gain in the middle where c = k."""
+    """Filters (KH, KW, C, K) that pass their channels through: gain in the middle where c = k.
 
-    def __init__(self, gain: float = 1.0) -> None:
+    Filters beyond the channels, k >= C, are drawn by the initializer `rest`.
+    """
+
+    def __init__(self, gain: float = 1.0, rest: Any = "zeros") -> None:
         self.gain = _check.number("Dirac", "gain", gain)
+        self.rest = get(rest)
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
         """Make the filters."""
         if len(shape) != 4:
             raise ValueError(f"Dirac: shape must be (KH, KW, C, K), got shape={shape}")
-        result = np.zeros(shape)
-        result[shape[0] // 2, shape[1] // 2] = self.gain * np.eye(*shape[2:])
+        result = self.rest(shape, generator)
+        channels = min(shape[2:])
+        result[..., :channels] = 0
+        result[shape[0] // 2, shape[1] // 2, :channels, :channels] = self.gain * np.eye(channels)
         return result
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "OneCycle",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
+    "PolynomialRamp",
     "StepDecay",
     "Triangular",
     "WarmUp",
@@ -272,6 +273,20 @@ class Triangular(LearningRateSchedule):
         return self.peak * (1 + (self.end - 1) * share)
 
 
+class PolynomialRamp(LearningRateSchedule):
+    """start + (end - start) (step / total_steps)^power: slow at first where power > 1; then end."""
+
+    def __init__(self, start: float, end: float, total_steps: int, power: float = 1.0) -> None:
+        self.start, self.end = self._rate("start", start), self._rate("end", end)
+        self.total_steps = self._steps("total_steps", total_steps)
+        self.power = self._rate("power", power)
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        share = min(1.0, step / self.total_steps) ** self.power
+        return self.start + (self.end - self.start) * share
+
+
 class WarmUp(LearningRateSchedule):
     """A line from `start` to where `schedule` begins, in warmup_steps; then the schedule."""
 
@@ -298,7 +313,8 @@ NAMES: dict[str, type[LearningRateSchedule]] = {
             ExponentialDecay,
             InverseTimeDecay,
         ),
-        *(OneCycle, PiecewiseConstantDecay, PolynomialDecay, StepDecay, Triangular, WarmUp),
+        *(OneCycle, PiecewiseConstantDecay, PolynomialDecay, PolynomialRamp, StepDecay),
+        *(Triangular, WarmUp),
     )
 }
 

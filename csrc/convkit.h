@@ -484,13 +484,12 @@ struct ck_constrain {
 };
 
 /* After step t = *step (uint64): where period divides t, average = momentum * average +
- * (1 - momentum) * w (at the first step average = w if from_first); where `overwrite` is not 0 and
- * divides t, w = average. */
+ * (1 - momentum) * w, momentum = hyper[CK_AVERAGE_MOMENTUM] (at the first step average = w if
+ * from_first); where `overwrite` is not 0 and divides t, w = average. */
 struct ck_weight_average {
     void *average, *w;
-    const void *step;
+    const void *step, *hyper; /* hyper: double[CK_HYPER_COUNT] */
     ptrdiff_t count, period, overwrite, from_first;
-    double momentum;
 };
 
 /* One parameter of a model as optimizers see it. Slots by optimizer: SGD: momentum; RMSprop: mean
@@ -516,6 +515,7 @@ enum ck_hyper {
     CK_GLOBAL_CLIP_NORM,
     CK_NESTEROV,
     CK_MOMENTUM_PRODUCT, /* Nadam: the product of its momenta up to this step */
+    CK_AVERAGE_MOMENTUM, /* of averages of weights */
     CK_HYPER_COUNT
 };
 

@@ -293,8 +293,8 @@ LAYOUT(ck_constrain);
 
 #define CURRENT ck_weight_average
 static const struct ck_field ck_weight_average_fields[] = {
-    FIELD(average), FIELD(w),         FIELD(step),       FIELD(count),
-    FIELD(period),  FIELD(overwrite), FIELD(from_first), FIELD(momentum)};
+    FIELD(average), FIELD(w),      FIELD(step),      FIELD(hyper),
+    FIELD(count),   FIELD(period), FIELD(overwrite), FIELD(from_first)};
 LAYOUT(ck_weight_average);
 #undef CURRENT
 

@@ -1,6 +1,7 @@
 """Callbacks against Keras's rules: what they do, when, and what the logs hold."""
 
 import csv
+import itertools
 import sys
 import types
 import warnings
@@ -207,6 +208,58 @@ def test_learning_rate_scheduler(rng):
         fit(rng, [0], callbacks.LearningRateScheduler(lambda epoch: "fast"))
 
 
+def net_of_three(rng):
+    _, x, _ = model_and_data(rng)
+    parts = [layers.Dense(4, name="a"), layers.Dense(4, name="b"), layers.Dense(2, name="c")]
+    model = convkit.Sequential([layers.Input((3,)), *parts])
+    model.compile(optimizers.SGD(0.05, momentum=0.9), "mse", ["mae"])
+    return model, x, rng.standard_normal((len(x), 2)).astype(np.float32)
+
+
+@pytest.mark.parametrize("chosen", ["b", ["b", "a"], 0])
+def test_freeze(rng, chosen):
+    model, x, y = net_of_three(rng)
+    frozen = {"b": ["b"], 0: ["a"]}[chosen] if isinstance(chosen, str | int) else ["b", "a"]
+    seen = []
+
+    class Watch(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append({layer.name: layer.kernel.copy() for layer in self.model.layers})
+
+    freeze = callbacks.Freeze(model.layers[0] if chosen == 0 else chosen, 2)
+    history = model.fit(x, y, 8, 4, 0, callbacks=[freeze, Watch()]).history
+    for name in "abc":
+        changes = [(one[name] != two[name]).any() for one, two in itertools.pairwise(seen)]
+        assert changes == [True, name not in frozen, name not in frozen]
+    assert len(history["mae"]) == 4
+    assert [layer.trainable for layer in model.layers] == [n not in frozen for n in "abc"]
+
+
+def test_freeze_leaves_the_others_as_they_would_be(rng):
+    # By hand: two fits with a compile between them, as a Keras user writes it.
+    results = []
+    for by_hand in (False, True):
+        model, x, y = net_of_three(np.random.default_rng(1))
+        if by_hand:
+            model.fit(x, y, 8, 2, 0)
+            model.get_layer("a").trainable = False
+            model.compile(model.optimizer, "mse", ["mae"])
+            model.fit(x, y, 8, 4, 0, initial_epoch=2)
+        else:
+            model.fit(x, y, 8, 4, 0, callbacks=callbacks.Freeze("a", 2))
+        results.append(model.get_weights())
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_freeze_names_what_is_not_there(rng):
+    model, x, y = net_of_three(rng)
+    with pytest.raises(ValueError, match="unknown name='d'"):
+        model.fit(x, y, verbose=0, callbacks=callbacks.Freeze("d", 1))
+    with pytest.raises(ValueError, match="layers must be layers of the model, got"):
+        model.fit(x, y, verbose=0, callbacks=callbacks.Freeze(layers.Dense(3), 1))
+
+
 # ---- files ---------------------------------------------------------------------------------------
 
 
@@ -324,6 +377,7 @@ WRONG = [
     (lambda: callbacks.ReduceLROnPlateau(factor=1.0), ValueError, "factor must be below 1"),
     (lambda: callbacks.ModelCheckpoint("x", save_freq=0), ValueError, "save_freq must be"),
     (lambda: callbacks.LearningRateScheduler(0.1), TypeError, "schedule must be a function"),
+    (lambda: callbacks.Freeze("a", -1), ValueError, "epoch must be at least 0"),
 ]
 
 

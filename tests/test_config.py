@@ -32,6 +32,7 @@ ARGUMENTS = {
     "InverseTimeDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
     "Lookahead": {"optimizer": _config.serialize(optimizers.SGD(0.5))},
     "PolynomialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
+    "PolynomialRamp": {"start": 0.5, "end": 1.0, "total_steps": 10},
     "StepDecay": {"initial_learning_rate": 0.1, "step_size": 10},
     "Triangular": {"peak": 0.1, "total_steps": 10},
     "WarmUp": {

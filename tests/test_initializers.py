@@ -57,6 +57,9 @@ def test_constants_and_identities(rng):
     assert (I.Constant(0.5)((2, 3)) == 0.5).all()
     np.testing.assert_array_equal(I.Identity(2.0)((2, 3)), [[2, 0, 0], [0, 2, 0]])
     x = rng.standard_normal((1, 5, 6, 3)).astype(np.float32)
+    drawn = I.Dirac(rest=I.HeNormal(seed=2))((3, 3, 2, 5))
+    np.testing.assert_array_equal(drawn[..., :2], I.Dirac()((3, 3, 2, 5))[..., :2])
+    np.testing.assert_array_equal(drawn[..., 2:], I.HeNormal(seed=2)((3, 3, 2, 5))[..., 2:])
     conv = layers.Conv2D(3, 3, padding="same", kernel_initializer="dirac", use_bias=False)
     np.testing.assert_array_equal(conv(x), x)
 

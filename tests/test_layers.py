@@ -46,6 +46,7 @@ CASES = {
     "Multiply": ({}, (5, 4, 3)),
     "Normalization": ({"axis": None}, (6, 5, 3)),
     "PReLU": ({"alpha_initializer": "glorot_uniform", "shared_axes": [1]}, (6, 5, 3)),
+    "PatchWhitening": ({"kernel_size": (2, 3), "activation": "gelu"}, (5, 6, 2)),
     "Permute": ({"dims": (3, 1, 2)}, (6, 5, 3)),
     "RandomBrightness": ({"factor": 0.5, "value_range": (-1, 2), "seed": 2}, (6, 5, 3)),
     "RandomContrast": ({"factor": (0.1, 0.5), "seed": 2}, (6, 5, 3)),

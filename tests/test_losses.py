@@ -105,6 +105,18 @@ def twin(loss, true, pred):
 ALL = [*ELEMENTWISE, *CATEGORICAL]
 
 
+def test_smoothed_class_numbers(rng):
+    logits, labels = rng.standard_normal((6, 4)), rng.integers(0, 4, 6)
+    sparse = losses.SparseCategoricalCrossentropy(True, label_smoothing=0.2)
+    rows = losses.CategoricalCrossentropy(True, 0.2)(np.eye(4)[labels], logits)
+    assert sparse(labels, logits) == pytest.approx(rows, rel=1e-12)
+    model = convkit.Sequential([layers.Input((4,)), layers.Softmax()])
+    model.compile("sgd", sparse.from_config({**sparse.get_config(), "from_logits": False}))
+    assert model.evaluate(logits, labels, verbose=0) == pytest.approx(rows, rel=1e-6)
+    with pytest.raises(ValueError, match="label_smoothing must lie in"):
+        losses.SparseCategoricalCrossentropy(label_smoothing=2)
+
+
 def test_every_kernel_of_an_element_has_a_case():
     assert set(ELEMENT_LOSSES) - {"mean"} == set(ELEMENTWISE)
 

@@ -218,9 +218,15 @@ def test_averages_of_weights(rng):
             np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
-def test_lookahead(rng):
+def falling(step):
+    """Go less and less far."""
+    return 1 / step
+
+
+@pytest.mark.parametrize("slow_step", [0.3, falling, schedules.PolynomialRamp(1, 0.1, 6, 2)])
+def test_lookahead(rng, slow_step):
     x, y = data(rng)
-    slow_step, period = 0.3, 3
+    period = 3
     model = model_of(O.Lookahead(O.SGD(0.1, momentum=0.9), period, slow_step))
     w, plain = model.get_weights(), O.SGD(0.1, momentum=0.9)
     alone, wrapped = [a.copy() for a in w], O.Lookahead(O.SGD(0.1, momentum=0.9), period, slow_step)
@@ -232,7 +238,8 @@ def test_lookahead(rng):
         plain.apply_gradients(list(zip(grads, w, strict=True)))
         wrapped.apply_gradients(list(zip(grads, alone, strict=True)))
         if step % period == 0:
-            slow = [s + slow_step * (f - s) for s, f in zip(slow, w, strict=True)]
+            part = slow_step(step) if callable(slow_step) else slow_step
+            slow = [s + part * (f - s) for s, f in zip(slow, w, strict=True)]
             for a, s in zip(w, slow, strict=True):
                 a[...] = s
         for a, b in zip(alone, w, strict=True):
@@ -243,8 +250,9 @@ def test_lookahead(rng):
     assert model.optimizer.learning_rate == 0.1
     model.optimizer.learning_rate = schedules.ConstantLearningRate(0.0)
     before = model.get_weights()
-    again = fresh(model.optimizer)
-    assert again.sync_period == 3 and again.optimizer.momentum == 0.9
+    if slow_step is not falling:
+        again = fresh(model.optimizer)
+        assert again.sync_period == 3 and again.optimizer.momentum == 0.9
     model.compile(O.Lookahead("sgd", 1, 0.0), "mse")
     model.fit(x, y, verbose=0)
     for a, b in zip(before, model.get_weights(), strict=True):
@@ -306,6 +314,11 @@ WRONG = [
     (lambda: O.Muon(clipnorm=1.0), TypeError, "clipnorm"),
     (lambda: O.Muon(ns_steps=0), ValueError, "ns_steps must be at least 1"),
     (lambda: O.Lion(beta_1=0), ValueError, r"beta_1 must lie in \(0, 1\]"),
+    (lambda: O.Lookahead("sgd", 5, 1.5), ValueError, "slow_step_size must lie in"),
+    (
+        lambda: O.Lookahead("sgd", 5, lambda step: 2.0).before_step(),
+        *(ValueError, r"slow_step_size\(step\) must lie in"),
+    ),
     (lambda: O.Lookahead(O.SGD(use_ema=True)), ValueError, "must not average weights itself"),
     (
         lambda: O.SGD(learning_rate_multipliers={"bias": -1}),

@@ -5,6 +5,7 @@ from convkit.callbacks.base import Callback as Callback
 from convkit.callbacks.base import CallbackList as CallbackList
 from convkit.callbacks.base import History as History
 from convkit.callbacks.base import ProgressBar as ProgressBar
+from convkit.callbacks.freeze import Freeze as Freeze
 from convkit.callbacks.monitors import EarlyStopping as EarlyStopping
 from convkit.callbacks.monitors import ModelCheckpoint as ModelCheckpoint
 from convkit.callbacks.monitors import ReduceLROnPlateau as ReduceLROnPlateau
@@ -20,6 +21,7 @@ __all__ = [
     "Callback",
     "CallbackList",
     "EarlyStopping",
+    "Freeze",
     "History",
     "LambdaCallback",
     "LearningRateScheduler",

@@ -58,6 +58,7 @@ from convkit.layers.reshaping import UpSampling2D as UpSampling2D
 from convkit.layers.sample_normalization import GroupNormalization as GroupNormalization
 from convkit.layers.sample_normalization import LayerNormalization as LayerNormalization
 from convkit.layers.sample_normalization import UnitNormalization as UnitNormalization
+from convkit.layers.whitening import PatchWhitening as PatchWhitening
 
 MaxPool2D = MaxPooling2D
 AvgPool2D = AveragePooling2D
@@ -108,6 +109,7 @@ __all__ = [
     "Normalization",
     "NumpyLayer",
     "PReLU",
+    "PatchWhitening",
     "Permute",
     "RandomBrightness",
     "RandomContrast",

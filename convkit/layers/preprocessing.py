@@ -94,7 +94,7 @@ class Normalization(Layer):
         if self._given is not None:
             raise ValueError("Normalization: adapt needs a layer made without mean and variance")
         count, mean, square = 0, np.zeros(1), np.zeros(1)
-        for piece in _pieces(data):
+        for piece in pieces(data):
             rows = piece.reshape(-1, piece.shape[-1]).astype(np.float64)
             if self.axis is None:
                 rows = rows.reshape(-1, 1)
@@ -136,7 +136,7 @@ class Normalization(Layer):
         return {**super().get_config(), "mean": serialize(mean), "variance": serialize(variance)}
 
 
-def _pieces(data: Any) -> Iterable[NDArray[Any]]:
+def pieces(data: Any) -> Iterable[NDArray[Any]]:
     """Yield arrays of samples (N, ..., channels) out of an array or of batches."""
     if not hasattr(data, "__array__") and not isinstance(data, list | tuple):
         for batch in data:

@@ -94,7 +94,10 @@ def check_class_numbers(function: str, labels: Any, classes: int) -> None:
 
 
 class SparseCategoricalCrossentropy(_CrossEntropy):
-    """-log p of the right class; labels are class numbers."""
+    """-log p of the right class; labels are class numbers.
+
+    label_smoothing s gives every class s / K of the label and takes s from the right one.
+    """
 
     label_kind = "integer"
 
@@ -102,11 +105,15 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         self,
         from_logits: bool = False,
         *,
+        label_smoothing: float = 0.0,
         reduction: str | None = MEAN,
         axis: int = -1,
         name: str | None = None,
     ) -> None:
         super().__init__(from_logits, axis, reduction, name)
+        self.label_smoothing = _check.fraction(
+            type(self).__name__, "label_smoothing", label_smoothing
+        )
 
 
 class CategoricalCrossentropy(_CrossEntropy):

@@ -27,6 +27,7 @@ SLOTS = ("slot1", "slot2", "slot3")
 HYPER = (
     *("learning_rate", "momentum", "rho", "epsilon", "weight_decay"),
     *("clipvalue", "clipnorm", "global_clipnorm", "nesterov", "momentum_product"),
+    "average_momentum",
 )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PENALTY = Struct("ck_penalty", "total dw mean_loss w", "count", "l1 l2")
 CONSTRAIN = Struct("ck_constrain", "w", "n0 n1 n2 n3 axes non_negative", "low high rate")
 WEIGHT_AVERAGE = Struct(
-    "ck_weight_average", "average w step", "count period overwrite from_first", "momentum"
+    "ck_weight_average", "average w step hyper", "count period overwrite from_first"
 )
 
 
@@ -102,7 +102,7 @@ def weight_average(
     average: Tensor,
     w: Tensor,
     step: Tensor,
-    momentum: float,
+    hyper: Tensor,
     *,
     period: int = 1,
     overwrite: int = 0,
@@ -110,8 +110,9 @@ def weight_average(
 ) -> None:
     """Emit, every `period` steps, average = momentum * average + (1 - momentum) * w.
 
-    step is the counter of steps done. With from_first the average is w after the first step. Every
-    `overwrite` steps, if not 0, w takes the average's value. Emit it after the update of w.
+    step is the counter of steps done; hyper are an optimizer's numbers, of which the momentum is
+    one. With from_first the average is w after the first step. Every `overwrite` steps, if not 0, w
+    takes the average's value. Emit it after the update of w.
     """
     function = "weight_average"
     check_real(function, average=average, w=w)
@@ -124,7 +125,6 @@ def weight_average(
         "period": _check.integer(function, "period", period),
         "overwrite": _check.integer(function, "overwrite", overwrite, 0),
         "from_first": int(from_first),
-        "momentum": _check.number(function, "momentum", momentum),
     }
-    inputs = {"average": average, "w": w, "step": step}
+    inputs = {"average": average, "w": w, "step": step, "hyper": hyper}
     emit(WeightAverage(inputs, numbers, writes=("average", "w") if overwrite else ("average",)))

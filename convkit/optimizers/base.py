@@ -54,6 +54,7 @@ class Optimizer(Configurable):
     clipnorm = hyper_property("clipnorm", _or_none)
     clipvalue = hyper_property("clipvalue", _or_none)
     global_clipnorm = hyper_property("global_clipnorm", _or_none)
+    ema_momentum = hyper_property("average_momentum")
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class Optimizer(Configurable):
         for key, value in {**optional, **numbers}.items():
             self._set(key, 0.0 if value is None else value)
         self.use_ema = bool(use_ema)
-        self.ema_momentum = _check.fraction(function, "ema_momentum", ema_momentum)
+        self._set("average_momentum", _check.fraction(function, "ema_momentum", ema_momentum))
         self.ema_overwrite_frequency = ema_overwrite_frequency
         if ema_overwrite_frequency is not None:
             _check.integer(function, "ema_overwrite_frequency", ema_overwrite_frequency)
@@ -177,11 +178,8 @@ class Optimizer(Configurable):
         return self._slots[key][1]
 
     def _averaging(self) -> dict[str, Any] | None:
-        """Return the numbers of ops.weight_average, None without averages."""
-        if not self.use_ema:
-            return None
-        frequency = self.ema_overwrite_frequency or 0
-        return {"momentum": self.ema_momentum, "overwrite": frequency}
+        """Return the options of ops.weight_average, None without averages."""
+        return {"overwrite": self.ema_overwrite_frequency or 0} if self.use_ema else None
 
     def finalize_variable_values(self, variables: Iterable[Variable]) -> None:
         """Give variables their averages, with use_ema; `fit` does so at its end."""
@@ -213,11 +211,11 @@ class Optimizer(Configurable):
         """Emit the update of all variables that have a gradient."""
         self._emit_updates(graph, grads)
         averaging = self._averaging()
-        step = graph.variable(self.iterations)
+        step, hyper = graph.variable(self.iterations), graph.variable(self.hyper)
         for variable in grads:
             w, average = graph.variable(variable), self.slots(variable)[-1]
             if averaging and average is not None:
-                ops.weight_average(graph.variable(average), w, step, **averaging)
+                ops.weight_average(graph.variable(average), w, step, hyper, **averaging)
             if variable.constraint is not None:
                 variable.constraint.emit(w)
 
@@ -270,7 +268,7 @@ class Optimizer(Configurable):
             _pack.call(
                 *("weight_average", real_bytes),
                 **{"average": self._slots_of_array(w)[-1], "w": w, "count": w.size},
-                **{"step": self.iterations.value, **numbers},
+                **{"step": self.iterations.value, "hyper": self.hyper.value, **numbers},
             )
 
     def _slots_of_array(self, weight: Array) -> list[Array | None]:

@@ -15,11 +15,12 @@ class Lookahead(Optimizer):
     """Every sync_period steps, weights go slow_step_size of the way from the last such point.
 
     `optimizer` makes the steps and holds all numbers: learning_rate and clipping are its own.
-    Source: Zhang et al., 2019.
+    slow_step_size may be a schedule or another function of the steps done: one that falls averages
+    more and more as training goes on. Source: Zhang et al., 2019.
     """
 
     def __init__(
-        self, optimizer: Any, sync_period: int = 6, slow_step_size: float = 0.5, name: Any = None
+        self, optimizer: Any, sync_period: int = 6, slow_step_size: Any = 0.5, name: Any = None
     ) -> None:
         from convkit.optimizers import get
 
@@ -33,19 +34,26 @@ class Lookahead(Optimizer):
         self.hyper, self.iterations = self.optimizer.hyper, self.optimizer.iterations
         self._schedule = self.optimizer._schedule
         self.sync_period = _check.integer("Lookahead", "sync_period", sync_period)
-        self.slow_step_size = _check.fraction("Lookahead", "slow_step_size", slow_step_size)
+        if not callable(slow_step_size):
+            slow_step_size = _check.fraction("Lookahead", "slow_step_size", slow_step_size)
+        self.slow_step_size = slow_step_size
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return {
             **{"optimizer": serialize(self.optimizer), "sync_period": self.sync_period},
-            **{"slow_step_size": self.slow_step_size, "name": self.name},
+            **{"slow_step_size": serialize(self.slow_step_size), "name": self.name},
         }
 
     def before_step(self) -> None:
-        """Let the inner optimizer prepare, by this one's schedule."""
+        """Let the inner optimizer prepare, by this one's schedule, and set the slow step."""
         self.optimizer._schedule = self._schedule
         self.optimizer.before_step()
+        part = self.slow_step_size
+        if callable(part):
+            part = part(int(self.iterations.value[0]) + 1)
+            _check.fraction("Lookahead", "slow_step_size(step)", part)
+        self._set("average_momentum", 1 - part)
 
     def count_params(self) -> int:
         """Return how many numbers training keeps, slow weights and the inner optimizer's state."""
@@ -63,10 +71,7 @@ class Lookahead(Optimizer):
         return super().slot_variables(names) | {f"inner.{k}": slot for k, slot in inner.items()}
 
     def _averaging(self) -> dict[str, Any]:
-        return {
-            **{"momentum": 1 - self.slow_step_size, "period": self.sync_period},
-            **{"overwrite": self.sync_period, "from_first": False},
-        }
+        return {"period": self.sync_period, "overwrite": self.sync_period, "from_first": False}
 
     def _emit_updates(self, graph: Graph, grads: dict[Variable, Tensor]) -> None:
         self.optimizer._emit_updates(graph, grads)
