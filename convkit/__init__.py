@@ -24,7 +24,7 @@ from convkit.runtime import show_config as show_config
 _MODULES = (
     *("activations", "callbacks", "constraints", "datasets", "functional", "initializers"),
     *("interchange", "layers", "losses", "metrics", "models", "ops", "optimizers"),
-    *("regularizers", "saving", "schedules", "utils", "viz"),
+    *("regularizers", "saving", "schedules", "tta", "utils", "viz", "zoo"),
 )
 _NAMES = {
     "Model": "convkit.model",
@@ -61,8 +61,10 @@ __all__ = [
     "set_num_threads",
     "set_seed",
     "show_config",
+    "tta",
     "utils",
     "viz",
+    "zoo",
 ]
 
 keras = sys.modules[__name__]

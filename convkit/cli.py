@@ -77,7 +77,7 @@ def _write_json(path: str, values: dict[str, Any]) -> None:
 
 def _train(arguments: argparse.Namespace) -> int:
     import convkit
-    from convkit import runtime, zoo
+    from convkit import runtime, tta, zoo
 
     if arguments.threads:
         convkit.set_num_threads(arguments.threads)
@@ -90,16 +90,22 @@ def _train(arguments: argparse.Namespace) -> int:
         arguments.batch_size or recipe.batch_size,
     )
     convkit.set_seed(arguments.seed)
-    model = zoo.build(name, x.shape[1:], len(names), scale)
-    steps = epochs * -(-len(x) // batch_size)
-    model.compile(recipe.optimizer(steps), "sparse_categorical_crossentropy", ["accuracy"])
+    model = recipe.build(x.shape[1:], len(names), scale)
+    recipe.adapt(model, x)
+    recipe.compile(model, epochs * -(-len(x) // batch_size))
     start = time.perf_counter()
-    history = model.fit(x, y, batch_size=batch_size, epochs=epochs)
+    history = model.fit(x, y, batch_size, epochs, callbacks=recipe.callbacks())
     seconds = time.perf_counter() - start
     loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
+    with_views = {}
+    if views := recipe.views():
+        right = tta.predict(model, x_test, views).argmax(-1) == y_test
+        with_views = {"test_accuracy_with_views": float(right.mean())}
     rate = epochs * len(x) / seconds
     print(
-        f"{name} on {dataset}: test accuracy {100 * accuracy:.2f} %, test loss {loss:.4f},"
+        f"{name} on {dataset}: test accuracy {100 * accuracy:.2f} %,"
+        + "".join(f" {100 * each:.2f} % with {len(views)} views," for each in with_views.values())
+        + f" test loss {loss:.4f},"
         f" trained in {seconds:.2f} s ({rate:,.0f} images/s, {convkit.get_num_threads()} threads,"
         f" {runtime.active_isa()})"
     )
@@ -119,7 +125,8 @@ def _train(arguments: argparse.Namespace) -> int:
                 **{"dataset": dataset, "model": name, "epochs": epochs, "batch_size": batch_size},
                 **{"threads": convkit.get_num_threads(), "isa": runtime.active_isa()},
                 **{"seed": arguments.seed, "train_seconds": seconds, "images_per_second": rate},
-                **{"test_accuracy": accuracy, "test_loss": loss, "history": history.history},
+                **{"test_accuracy": accuracy, **with_views, "test_loss": loss},
+                "history": history.history,
             },
         )
     return 0
