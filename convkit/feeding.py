@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convkit import _check, runtime
+from convkit import _check
 from convkit.ops.elementwise import SOURCE_TYPES
 
 __all__ = [
@@ -99,12 +99,10 @@ def unpack(function: str, batch: Any) -> tuple[Any, Any, Any]:
 class Slices(PyDataset):
     """Batches of arrays whose rows are converted when they are needed, not all at once."""
 
-    def __init__(self, arrays: Sequence[Any], size: int, shuffle: bool) -> None:
+    def __init__(self, arrays: Sequence[Any], size: int) -> None:
         super().__init__()
         self._arrays, self._size = arrays, size
-        self._generator = runtime.random_generator() if shuffle else None
         self._order = np.arange(len(arrays[0]))
-        self.on_epoch_end()
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -115,10 +113,9 @@ class Slices(PyDataset):
         rows = np.sort(self._order[index * self._size : (index + 1) * self._size])
         return tuple(None if array is None else array[rows] for array in self._arrays)
 
-    def on_epoch_end(self) -> None:
-        """Choose another order."""
-        if self._generator is not None:
-            self._order = self._generator.permutation(len(self._order))
+    def reorder(self, generator: np.random.Generator) -> None:
+        """Choose another order of the rows."""
+        self._order = generator.permutation(len(self._order))
 
 
 class Rows:
@@ -222,7 +219,8 @@ class Stream:
     """Epochs of batches out of an iterable or a data set, each made by prepare(batch, number).
 
     `steps` ends an epoch early. An iterator is gone through once over all `epochs`; other iterables
-    begin anew with each epoch. `shuffle` (a generator) orders the batches of a data set.
+    begin anew with each epoch. `shuffle` (a generator) orders the batches of a data set, or the
+    rows of arrays.
     """
 
     def __init__(
@@ -286,8 +284,11 @@ class Stream:
             if self.steps is None or not self._once:
                 return enumerate(self._data)
             return ((i % self.steps, batch) for i, batch in enumerate(self._data))
-        count = len(self._data)
-        order = self.shuffle.permutation(count).tolist() if self.shuffle else range(count)
+        order: Sequence[int] = range(len(self._data))
+        if self.shuffle and isinstance(self._data, Slices):
+            self._data.reorder(self.shuffle)
+        elif self.shuffle:
+            order = self.shuffle.permutation(len(order)).tolist()
         return self._fetched(order)
 
     def _fetched(self, order: Sequence[int]) -> Iterator[tuple[int, Any]]:

@@ -277,7 +277,7 @@ class Trainer:
             )
         else:
             if not is_stream(x):
-                x = Slices((x, y, sample_weight), size, shuffle)
+                x = Slices((x, y, sample_weight), size)
             elif y is not None or sample_weight is not None:
                 name = "y" if y is not None else "sample_weight"
                 raise ValueError(

@@ -142,3 +142,75 @@ def test_how_often_must_be_sensible(tmp_path, wrong):
         callbacks.BackupAndRestore(tmp_path, wrong)
     with pytest.raises(ValueError, match="backup_dir"):
         callbacks.BackupAndRestore("")
+
+
+def arrays_in_memory(x, y, folder):
+    return x, y
+
+
+def mapped_file_to_convert(x, y, folder):
+    path = folder / "x.npy"
+    if not path.exists():
+        np.save(path, x.astype(">f4"))
+    return np.load(path, mmap_mode="r"), y
+
+
+class Batches(convkit.utils.PyDataset):
+    """Batches by number, which fit shuffles."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+
+    def __len__(self):
+        """Return the number of batches."""
+        return -(-len(self.x) // 16)
+
+    def __getitem__(self, i):
+        """Return batch i."""
+        rows = slice(16 * i, 16 * i + 16)
+        return self.x[rows], self.y[rows]
+
+
+def batches_by_number(x, y, folder):
+    return (Batches(x, y),)
+
+
+OPTIMIZERS = {
+    "lookahead": lambda: convkit.optimizers.Lookahead("adam", sync_period=3),
+    "average": lambda: convkit.optimizers.SGD(0.05, momentum=0.9, use_ema=True),
+    "muon": lambda: convkit.optimizers.Muon(0.02),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("source", [arrays_in_memory, mapped_file_to_convert, batches_by_number])
+def test_every_source_and_averaging_optimizer_goes_on(tmp_path, source, optimizer):
+    rng = np.random.default_rng(5)
+    x, y = rng.random((60, 6, 6, 1), np.float32), rng.integers(0, 3, 60)
+
+    def run(seed, backup=(), extra=()):
+        model = resumable.make_model(seed)
+        model.compile(OPTIMIZERS[optimizer](), "sparse_categorical_crossentropy", ["accuracy"])
+        watchers = [
+            callbacks.EarlyStopping("loss", min_delta=1.0, patience=2, restore_best_weights=True),
+            callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=0, min_delta=1.0),
+        ]
+        data = source(x, y, tmp_path)
+        options = {"batch_size": 16} if len(data) == 2 else {}
+        history = model.fit(
+            *data, epochs=5, verbose=0, callbacks=[*backup, *watchers, *extra], **options
+        )
+        return model.get_weights(), history.history, watchers[0].stopped_epoch
+
+    weights, history, stopped = run(1)
+    assert stopped == 2  # two epochs after the first were no better
+    assert len(set(history["learning_rate"])) == 2
+    for die_at in (6, 9):
+        keep = [callbacks.BackupAndRestore(tmp_path / "backup", 1)]
+        with pytest.raises(Stopped):
+            run(1, keep, [resumable.Die(die_at, stop)])
+        again, logs, when = run(44, keep)
+        assert (logs, when) == (history, stopped)
+        for a, b in zip(weights, again, strict=True):
+            np.testing.assert_array_equal(a, b)
