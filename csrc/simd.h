@@ -13,6 +13,8 @@
  *   vany(mask)                 is a lane set?
  *   vmax vmin                  NaN in either operand gives NaN
  *   vsqrt vabs vreduce_add     sums lanes in a fixed tree
+ *   vstream vfence             a store past the caches, and the fence before it is read
+ *   highest_of_four            the highest and its number
  *   vstore_bytes_n vload_bytes_n   the first n lanes, as bytes;  vselect_bytes(p, mask, a, b, n)
  *   vshuffle(a, b, index)      lanes of two vectors by number;  vpermute(a, index): of one
  *   vtranspose(v)              VL vectors: lane j of v[i] and lane i of v[j] change places
@@ -58,6 +60,28 @@ typedef real vreal_unaligned
 INLINE vreal vload(const real *p) { return *(const vreal_unaligned *)p; }
 INLINE void vstore(real *p, vreal a) { *(vreal_unaligned *)p = a; }
 INLINE vreal vzero(void) { return (vreal){0}; }
+
+/* Past the caches: p is aligned to a vector, and vfence comes before anybody reads. */
+INLINE void vstream(real *p, vreal a) {
+#if CK_AVX512 && CK_DOUBLE
+    _mm512_stream_pd(p, a);
+#elif CK_AVX512
+    _mm512_stream_ps(p, a);
+#elif CK_AVX2 && CK_DOUBLE
+    _mm256_stream_pd(p, a);
+#elif CK_AVX2
+    _mm256_stream_ps(p, a);
+#elif defined(__SSE2__)
+    _mm_stream_ps((float *)p, (__m128)a);
+#else
+    vstore(p, a);
+#endif
+}
+INLINE void vfence(void) {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
 
 #if CK_AVX512 && CK_DOUBLE
 INLINE vreal vset1(real a) { return _mm512_set1_pd(a); }
@@ -147,16 +171,63 @@ INLINE void vstore_upto(real *p, vreal a, ptrdiff_t n) {
         vstore_n(p, a, n);
 }
 
+/* The same where n is a constant: VL of whole vectors, so that no tail is made. */
+INLINE vreal vload_part(const real *p, ptrdiff_t n) { return n == VL ? vload(p) : vload_n(p, n); }
+INLINE void vstore_part(real *p, vreal a, ptrdiff_t n) {
+    if (n == VL)
+        vstore(p, a);
+    else
+        vstore_n(p, a, n);
+}
+
 /* The same for a loop whose steps all have the same tail: without a branch, where masks are cheap. */
 INLINE vreal vload_some(const real *p, ptrdiff_t n) {
     return CK_AVX512 || CK_AVX2 ? vload_n(p, n) : vload_upto(p, n);
 }
 
 INLINE vreal vselect(vint mask, vreal a, vreal b) {
+#if CK_AVX2 && !CK_DOUBLE
+    return (vreal)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)mask);
+#else
     return (vreal)((mask & (vint)a) | (~mask & (vint)b));
+#endif
 }
 INLINE vreal vmax(vreal a, vreal b) { return vselect((a > b) | (a != a), a, b); }
 INLINE vreal vmin(vreal a, vreal b) { return vselect((a < b) | (a != a), a, b); }
+INLINE vint vint_set1(ireal a) { return a - (vint){0}; }
+
+/* The highest of four values in order: the first of equals, and NaN is above all. */
+struct winner {
+    vreal value;
+    vint index;
+};
+#if CK_AVX512 && !CK_DOUBLE
+/* Does b win over a that comes before it? Neither b <= a nor a NaN. */
+INLINE __mmask16 later_wins(vreal a, vreal b) {
+    return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), b, a, _CMP_NLE_UQ);
+}
+INLINE struct winner highest_of_four(vreal a, vreal b, vreal c, vreal d) {
+    const __mmask16 second = later_wins(a, b), fourth = later_wins(c, d);
+    const vreal top = _mm512_mask_blend_ps(second, a, b);
+    const vreal bottom = _mm512_mask_blend_ps(fourth, c, d);
+    const __mmask16 low = later_wins(top, bottom);
+    const __m512i three = _mm512_set1_epi32(3);
+    __m512i index = _mm512_maskz_set1_epi32(second, 1);
+    index = _mm512_mask_set1_epi32(index, low, 2);
+    return (struct winner){_mm512_mask_blend_ps(low, top, bottom),
+                           (vint)_mm512_mask_mov_epi32(index, low & fourth, three)};
+}
+#else
+INLINE vint later_wins(vreal a, vreal b) { return ~(b <= a) & (a == a); }
+INLINE struct winner highest_of_four(vreal a, vreal b, vreal c, vreal d) {
+    const vint second = later_wins(a, b), fourth = later_wins(c, d);
+    const vreal top = vselect(second, b, a), bottom = vselect(fourth, d, c);
+    const vint low = later_wins(top, bottom);
+    return (struct winner){vselect(low, bottom, top),
+                           (low & (vint_set1(2) - fourth)) | (~low & -second)};
+}
+#endif
+
 /* A value that stays in a register: without this GCC reads it from memory again at every use. */
 INLINE vreal vkept(vreal a) {
 #if CK_AVX512
@@ -218,7 +289,6 @@ INLINE void vtranspose(vreal *v) {
     TRANSPOSE_STAGE(v, 4);
     TRANSPOSE_STAGE(v, 8);
 }
-INLINE vint vint_set1(ireal a) { return a - (vint){0}; }
 INLINE vreal vabs(vreal a) { return (vreal)((vint)a & ~(vint)vset1(REAL(-0.0))); }
 INLINE vreal vcopysign(vreal magnitude, vreal sign) {
     const vint bit = (vint)vset1(REAL(-0.0));

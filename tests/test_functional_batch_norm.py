@@ -29,6 +29,17 @@ def test_training(shape, mean, std, dtype, rng):
     check_batch_norm(shape, mean, std, dtype, rng)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 8])
+def test_outliers_in_the_first_rows(rows, dtype, rng):
+    """Sums are taken about the mean of a few rows; when those are far off, some digits go."""
+    x = rng.standard_normal((1024, 5)).astype(dtype)
+    x[:rows] += 1e4
+    _, mean, variance = F.batch_norm(x)
+    bound = 1024 * np.finfo(dtype).eps
+    np.testing.assert_allclose(mean, x.mean(0, dtype=np.longdouble), rtol=bound)
+    np.testing.assert_allclose(variance, x.var(0, dtype=np.longdouble), rtol=bound)
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_backward(shape, dtype, rng):
     check_batch_norm_backward(shape, 2.0, dtype, rng)
