@@ -104,6 +104,13 @@ def test_constant_channels(dtype):
     assert_close(y, np.full(x.shape, 0.5), error / np.sqrt(1e-3) + np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("value", [0.1, 1e4 / 3, -7.7e-3])
+def test_variance_is_never_negative(value, dtype):
+    for rows in (3, 13, 97, 1000, 3001):
+        _, _, variance = F.batch_norm(np.full((rows, 5), value, dtype))
+        assert (variance >= 0).all()
+
+
 def test_huge_values_do_not_overflow(dtype, rng):
     # The square of 1e30 overflows float32; a variance of (1e15)^2 does not.
     x = (1e15 * rng.standard_normal((4, 5, 5, 3))).astype(dtype)
