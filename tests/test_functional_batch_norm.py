@@ -14,6 +14,7 @@ from gradcheck import assert_gradient
 from tolerance import assert_close, assert_same_bits, gamma
 
 import convkit.functional as F
+from convkit._pack import call
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -118,3 +119,32 @@ def test_huge_values_do_not_overflow(dtype, rng):
     y_ref, _, variance_ref = reference.batch_norm(x)
     np.testing.assert_allclose(variance, variance_ref, rtol=1e-4)
     np.testing.assert_allclose(y, y_ref, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", [1, 5, 7])  # relu, gelu, silu: enum ck_activation_kind
+@pytest.mark.parametrize("c", [3, 16, 37])
+def test_gradient_through_an_activation_wherever_it_is_written(activation, c, dtype, rng):
+    # A program may write dx over dy or over x; where it does not, a costly gradient is kept there.
+    x, dy = rng.standard_normal((2, 333, c)).astype(dtype)
+    _, mean, variance = F.batch_norm(x)
+    results = []
+    for place in ("apart", "dy", "x"):
+        arrays = {"x": x.copy(), "dy": dy.copy(), "apart": np.empty_like(x)}
+        sums = {"dgamma": np.empty(c, dtype), "dbeta": np.empty(c, dtype)}
+        call(
+            "batch_norm_backward",
+            dtype.itemsize,
+            **{"dx": arrays[place], "x": arrays["x"], "dy": arrays["dy"], **sums},
+            **{"mean": mean, "variance": variance, "rows": len(x), "c": c},
+            **{"epsilon": 1e-3, "activation": activation},
+        )
+        results.append((arrays[place], *sums.values()))
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            assert_same_bits(a, b)
+    kind = {1: "relu", 5: "gelu", 7: "silu"}[activation]
+    z = (x - mean) / np.sqrt(variance + dtype.type(1e-3))
+    g = F.activation_backward(dy, z, kind)
+    dx, dgamma, dbeta = F.batch_norm_backward(g, x, mean, variance)
+    for got, want in zip(results[0], (dx, dgamma, dbeta), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
