@@ -42,7 +42,10 @@ struct ck_scratch ck_program_scratch(const struct ck_program *program) {
 struct run {
     const struct ck_program *program;
     int (*poll)(void);
-    int stopped; /* written by rank 0 before a barrier, read by all after it */
+    /* Where all leave, or -1. Rank 0 writes it before that instruction's barrier, all read it behind
+     * each. It is a place and not a flag, because a thread that is slow to read behind the barrier
+     * before must not leave there: rank 0 would wait for it forever. */
+    ptrdiff_t stop_at;
 };
 
 static double now(void) {
@@ -68,16 +71,17 @@ static void run_program(const struct ck_team *team, void *context) {
         program->kernels->run[instruction->kernel_id](instruction->op, team);
         if (!instruction->barrier) continue;
         if (team->rank == 0 && run->poll && i + 1 <= program->first_update && now() > next_poll) {
-            run->stopped = poll_with_subnormals(run->poll) != 0;
+            if (poll_with_subnormals(run->poll) != 0)
+                __atomic_store_n(&run->stop_at, i, __ATOMIC_RELAXED);
             next_poll = now() + POLL_SECONDS;
         }
         ck_team_barrier(team);
-        if (run->stopped) return;
+        if (__atomic_load_n(&run->stop_at, __ATOMIC_RELAXED) == i) return;
     }
 }
 
 int ck_program_run(const struct ck_program *program, void *scratch, int (*poll)(void)) {
-    struct run run = {program, poll, 0};
+    struct run run = {program, poll, -1};
     if (ck_team_run(run_program, &run, program->need, scratch) != 0) return -1;
-    return run.stopped;
+    return run.stop_at >= 0;
 }

@@ -52,8 +52,56 @@ double *zeros(ptrdiff_t count) {
     return x;
 }
 
+/* The linker sends the allocations of csrc here. */
+static ptrdiff_t allocations;
+#define COUNTED(type, function, parameters, arguments)                                             \
+    type __real_##function parameters;                                                             \
+    type __wrap_##function parameters {                                                            \
+        allocations++;                                                                             \
+        return __real_##function arguments;                                                        \
+    }
+COUNTED(void *, malloc, (size_t size), (size))
+COUNTED(void *, calloc, (size_t count, size_t size), (count, size))
+COUNTED(void *, realloc, (void *old, size_t size), (old, size))
+COUNTED(void *, aligned_alloc, (size_t alignment, size_t size), (alignment, size))
+COUNTED(int, posix_memalign, (void **block, size_t alignment, size_t size),
+        (block, alignment, size))
+
+static void *scratch_of(size_t bytes) {
+    void *scratch = aligned_alloc(64, (bytes + 64) / 64 * 64);
+    if (!scratch) exit(2);
+    return scratch;
+}
+
+void *packed_for(int kernel_id, const void *op) {
+    struct ck_scratch need = {0, 0};
+    if (kernels->scratch[kernel_id]) kernels->scratch[kernel_id](op, &need);
+    return scratch_of(need.shared);
+}
+
+static char ran[CK_KERNEL_COUNT];
+
+static void run_as_program(int kernel_id, const void *op) {
+    const struct ck_instruction instruction = {kernel_id, 1, op};
+    struct ck_program program = {
+        .kernels = kernels, .instructions = &instruction, .n_instructions = 1, .first_update = 1};
+    program.need = ck_program_scratch(&program);
+    void *scratch = scratch_of(ck_team_scratch_bytes(program.need, ck_get_num_threads()));
+    const ptrdiff_t before = allocations;
+    if (ck_program_run(&program, scratch, NULL) != 0) exit(2);
+    if (allocations != before) {
+        printf("%s: %s allocates\n", kernels->isa, ck_kernel_name(kernel_id));
+        exit(1);
+    }
+    free(scratch);
+}
+
 void run(int kernel_id, const void *op) {
-    if (ck_run(kernels, kernel_id, op) != 0) exit(2);
+    ran[kernel_id] = 1;
+    if (ck_get_num_threads() == 2)
+        run_as_program(kernel_id, op);
+    else if (ck_run(kernels, kernel_id, op) != 0)
+        exit(2);
 }
 
 static void fail(const char *what, ptrdiff_t i, double actual, double expected) {
@@ -101,9 +149,18 @@ int main(void) {
             kernels = ck_kernels_for(isa, real_bytes);
             test_convolution();
             test_layers();
+            test_maps();
+            test_elementwise();
+            test_augment();
             test_training();
             printf("%s, %d-byte floats: passed\n", ck_isa_name(isa), real_bytes);
         }
     }
+    /* The probes only measure the machine. */
+    for (int id = 0; id < CK_KERNEL_COUNT; id++)
+        if (!ran[id] && strncmp(ck_kernel_name(id), "probe", 5) != 0) {
+            printf("%s has no test\n", ck_kernel_name(id));
+            return 1;
+        }
     return 0;
 }

@@ -35,7 +35,16 @@ void *unwritten(ptrdiff_t count);
 
 double *zeros(ptrdiff_t count);
 
+/* Run the body with teams of 1 to MOST_THREADS threads. */
+#define EACH_TEAM(threads)                                                                         \
+    for (int threads = 1; threads <= MOST_THREADS && (ck_set_num_threads(threads), 1); threads++)
+
+/* Run a kernel: by itself, or (with two threads) as a program with scratch of its own, which must
+ * not allocate. */
 void run(int kernel_id, const void *op);
+
+/* Memory for laid out weights: as much as the forward pass's shared scratch. */
+void *packed_for(int kernel_id, const void *op);
 
 /* |actual - expected| <= tolerance of each element; 0 for exact results. `tolerance` is that of
  * float32; float64's is 2^29 times smaller. */
@@ -54,6 +63,9 @@ void expect_same(const char *what, struct kept *kept, const void *x, ptrdiff_t b
 
 void test_convolution(void);
 void test_layers(void);
+void test_maps(void);
+void test_elementwise(void);
+void test_augment(void);
 void test_training(void);
 
 #endif

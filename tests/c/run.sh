@@ -7,7 +7,7 @@ mode=${1:-native}
 out=build/c-$mode
 flags=(-std=gnu11 -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp -Wall -Wextra
     -Werror -Icsrc)
-compiler=${CC:-gcc}
+read -ra compiler <<<"${CC:-gcc}" # CC may be two words: ccache gcc
 runner=()
 isas=(baseline)
 [ "$(uname -m)" = x86_64 ] && isas+=(avx2 avx512)
@@ -16,7 +16,7 @@ native) flags+=(-O2) ;;
 sanitize) flags+=(-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all) ;;
 aarch64)
     flags+=(-O2)
-    compiler=aarch64-linux-gnu-gcc
+    compiler=(aarch64-linux-gnu-gcc)
     runner=(qemu-aarch64 -L /usr/aarch64-linux-gnu)
     isas=(baseline)
     ;;
@@ -35,7 +35,7 @@ built=("${isas[@]/#/-DCK_BUILT_}")
 jobs=()
 compile() { # compile OBJECT SOURCE FLAGS...
     local object=$out/$1.o
-    "$compiler" "${flags[@]}" "${@:3}" -c "$2" -o "$object" &
+    "${compiler[@]}" "${flags[@]}" "${@:3}" -c "$2" -o "$object" &
     jobs+=($!)
 }
 for source in team program layout dispatch; do compile $source csrc/$source.c "${built[@]}"; done
@@ -45,6 +45,8 @@ for isa in "${isas[@]}"; do
 done
 for test in tests/c/*.c; do compile "$(basename "$test" .c)" "$test"; done
 for job in "${jobs[@]}"; do wait "$job"; done
-"$compiler" "${flags[@]}" "$out"/*.o -lm -o "$out/tests"
+counted=(-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
+    -Wl,--wrap=posix_memalign)
+"${compiler[@]}" "${flags[@]}" "${counted[@]}" "$out"/*.o -lm -o "$out/tests"
 # OpenMP's threads live until the process ends: not a leak.
 ASAN_OPTIONS=detect_leaks=0 "${runner[@]}" "$out/tests"

@@ -119,6 +119,12 @@ static void check_conv(const struct conv_case *s, const struct conv_data *d, int
         expect_same("conv2d y", &y, op.y, d->y_count * real_bytes);
         expect_same("conv2d dx", &dx, op.dx, d->x_count * real_bytes);
         expect_same("conv2d dw", &dw, op.dw, d->w_count * real_bytes);
+        op.packed = packed_for(CK_conv2d_forward, &op);
+        run(CK_conv2d_pack, &op);
+        memset(op.y, 0xff, (size_t)(d->y_count * real_bytes));
+        run(CK_conv2d_forward, &op);
+        expect_near("conv2d y of packed weights", op.y, d->y, d->y_count, tolerance * taps);
+        free(op.packed);
         free(op.y), free(op.dx), free(op.dw), free(op.db);
     }
 }

@@ -64,39 +64,6 @@ static void check_cross_entropy(ptrdiff_t n, ptrdiff_t classes, int label_kind, 
     free(x), free(weights), free(q), free(numbers), free(loss), free(dx);
 }
 
-static void check_squared_error(ptrdiff_t n, ptrdiff_t cols) {
-    const ptrdiff_t count = n * cols;
-    void *x = fractions(count, 53), *target = fractions(count, 54);
-    double *loss = zeros(n), *dx = zeros(count), mean = 0;
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const double away = get(x, i) - get(target, i);
-        loss[i / cols] += away * away / (double)cols;
-        dx[i] = 2 * away / (double)count;
-        mean += away * away / (double)count;
-    }
-    for (int threads = 1; threads <= MOST_THREADS; threads++) {
-        double got = NAN;
-        struct ck_element_loss op = {
-            .loss = unwritten(n),
-            .mean_loss = &got,
-            .dx = unwritten(count),
-            .x = x,
-            .target = target,
-            .n = n,
-            .positions = 1,
-            .cols = cols,
-            .kind = CK_SQUARED_ERROR,
-        };
-        ck_set_num_threads(threads);
-        run(CK_element_loss, &op);
-        expect_near("mean_squared_error loss", op.loss, loss, n, 1e-4);
-        expect_near("mean_squared_error dx", op.dx, dx, count, 1e-5);
-        expect_number("mean_squared_error mean", got, mean, 1e-4);
-        free(op.loss), free(op.dx);
-    }
-    free(x), free(target), free(loss), free(dx);
-}
-
 /* ---- optimizers ---------------------------------------------------------------------------- */
 
 enum { STEPS = 3, PARAMETERS = 3 };
@@ -257,17 +224,188 @@ static void check_moving_average(ptrdiff_t count) {
     free(start), free(batch), free(moved);
 }
 
+static void check_weight_average(ptrdiff_t count) {
+    void *start = fractions(count, 85), *weight = fractions(count, 86);
+    double *moved = zeros(count), *same = zeros(count);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        moved[i] = 0.75 * get(start, i) + 0.25 * get(weight, i);
+        same[i] = get(weight, i);
+    }
+    EACH_TEAM(threads) {
+        uint64_t step = 1;
+        struct ck_weight_average op = {
+            copy_of(start, count), copy_of(weight, count), &step, count, 2, 4, 1, 0.75};
+        run(CK_weight_average, &op);
+        expect("weight_average from the first step", op.average, same, count);
+        memcpy(op.average, start, (size_t)(count * real_bytes));
+        step = 3; /* not a multiple of the period: nothing happens */
+        run(CK_weight_average, &op);
+        step = 2;
+        run(CK_weight_average, &op);
+        expect("weight_average", op.average, moved, count);
+        expect("weight_average's weight", op.w, same, count);
+        memcpy(op.average, start, (size_t)(count * real_bytes));
+        step = 4;
+        run(CK_weight_average, &op);
+        expect("weight_average in the weight's place", op.w, moved, count);
+        free(op.average), free(op.w);
+    }
+    free(start), free(weight), free(moved), free(same);
+}
+
+/* Norms over the dimensions that `axes` names, brought towards [1, 2] by half. */
+static void check_constrain(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t axes) {
+    const ptrdiff_t n[4] = {2, 1, rows, cols}, count = 2 * rows * cols;
+    void *start = fractions(count, 87);
+    double *w = zeros(count), *positive = zeros(count), *squares = zeros(count);
+    ptrdiff_t *group = allocate(count, sizeof *group);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const ptrdiff_t at[4] = {i / cols / rows, 0, i / cols % rows, i % cols};
+        group[i] = 0;
+        for (int d = 0; d < 4; d++) group[i] = axes >> d & 1 ? group[i] : group[i] * n[d] + at[d];
+        squares[group[i]] += get(start, i) * get(start, i);
+        positive[i] = fmax(get(start, i), 0);
+    }
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double norm = sqrt(squares[group[i]]), clipped = fmax(1, fmin(2, norm));
+        w[i] = get(start, i) * (0.5 * clipped + 0.5 * norm) / (1e-7 + norm);
+    }
+    EACH_TEAM(threads) {
+        struct ck_constrain op = {copy_of(start, count), 2, 1, rows, cols, axes, 0, 1, 2, 0.5};
+        run(CK_constrain, &op);
+        expect_near("constrain", op.w, w, count, 1e-5);
+        memcpy(op.w, start, (size_t)(count * real_bytes));
+        op.non_negative = 1;
+        run(CK_constrain, &op);
+        expect("constrain non_negative", op.w, positive, count);
+        free(op.w);
+    }
+    free(start), free(w), free(positive), free(squares), free(group);
+}
+
+/* X <- a X + (b A + c A^2) X, A = X X^T, in double. */
+static void newton_schulz(double *x, ptrdiff_t rows, ptrdiff_t cols, const double *coefficient) {
+    double *gram = zeros(rows * rows), *square = zeros(rows * rows), *next = zeros(rows * cols);
+    for (ptrdiff_t i = 0; i < rows * rows; i++)
+        for (ptrdiff_t k = 0; k < cols; k++)
+            gram[i] += x[i / rows * cols + k] * x[i % rows * cols + k];
+    for (ptrdiff_t i = 0; i < rows * rows; i++)
+        for (ptrdiff_t k = 0; k < rows; k++)
+            square[i] += gram[i / rows * rows + k] * gram[k * rows + i % rows];
+    for (ptrdiff_t i = 0; i < rows * cols; i++) {
+        next[i] = coefficient[0] * x[i];
+        for (ptrdiff_t k = 0; k < rows; k++) {
+            const ptrdiff_t at = i / cols * rows + k;
+            next[i] +=
+                (coefficient[1] * gram[at] + coefficient[2] * square[at]) * x[k * cols + i % cols];
+        }
+    }
+    memcpy(x, next, (size_t)(rows * cols) * sizeof *x);
+    free(gram), free(square), free(next);
+}
+
+static void check_muon(ptrdiff_t rows, ptrdiff_t cols, int nesterov) {
+    enum { ITERATIONS = 3 };
+    const ptrdiff_t count = rows * cols;
+    const double coefficient[3] = {3.4445, -4.775, 2.0315}, momentum = 0.75;
+    void *start = fractions(count, 88), *g = fractions(count, 89), *slot = fractions(count, 90);
+    double hyper[CK_HYPER_COUNT] = {[CK_LEARNING_RATE] = 0.25};
+    double *x = zeros(count), *w = zeros(count), *moved = zeros(count), squares = 0;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        moved[i] = momentum * get(slot, i) + get(g, i);
+        x[i] = nesterov ? get(g, i) + momentum * moved[i] : moved[i];
+        squares += x[i] * x[i];
+    }
+    for (ptrdiff_t i = 0; i < count; i++) x[i] /= sqrt(squares) + 1e-7;
+    for (int i = 0; i < ITERATIONS; i++) newton_schulz(x, rows, cols, coefficient);
+    /* The learning rate is 0.25 * 0.5. */
+    for (ptrdiff_t i = 0; i < count; i++)
+        w[i] = get(start, i) * (1 - 0.125 * 0.1) - 0.125 * 2 * x[i];
+    struct kept kept = {0};
+    EACH_TEAM(threads) {
+        uint64_t step = 6;
+        struct ck_muon op = {
+            .w = copy_of(start, count),
+            .slot1 = copy_of(slot, count),
+            .step = &step,
+            .g = g,
+            .hyper = hyper,
+            .rows = rows,
+            .cols = cols,
+            .steps = ITERATIONS,
+            .nesterov = nesterov,
+            .momentum = momentum,
+            .a = coefficient[0],
+            .b = coefficient[1],
+            .c = coefficient[2],
+            .scale = 2,
+            .decay = 0.1,
+            .rate = 0.5,
+        };
+        run(CK_muon_update, &op);
+        expect("muon's momentum", op.slot1, moved, count);
+        expect_near("muon_update", op.w, w, count, 1e-4);
+        expect_same("muon_update", &kept, op.w, count * real_bytes);
+        expect_number("muon's step", (double)step, 7, 0);
+        free(op.w), free(op.slot1);
+    }
+    free(start), free(g), free(slot), free(x), free(w), free(moved);
+}
+
+/* ---- programs ------------------------------------------------------------------------------ */
+
+static int polled;
+
+static int stop(void) {
+    polled++;
+    return 1;
+}
+
+/* What is stopped leaves the update undone; without a stop all runs. */
+static void check_program(void) {
+    const ptrdiff_t count = 1 << 16;
+    void *x = fractions(count, 151), *y = unwritten(count), *state = copy_of(x, count);
+    const struct ck_activation busy = {
+        .y = y, .x = x, .count = count, .activation = CK_GELU, .alpha = 0};
+    const struct ck_affine update = {state, state, count, 2, 0};
+    enum { BUSY = 4000 }; /* far longer than it takes until the first poll */
+    struct ck_instruction *instructions = allocate(BUSY + 1, sizeof *instructions);
+    for (int i = 0; i < BUSY; i++)
+        instructions[i] = (struct ck_instruction){CK_activation_forward, 1, &busy};
+    instructions[BUSY] = (struct ck_instruction){CK_affine, 1, &update};
+    double *once = zeros(count), *twice = zeros(count);
+    for (ptrdiff_t i = 0; i < count; i++) once[i] = get(x, i), twice[i] = 2 * get(x, i);
+    EACH_TEAM(threads) {
+        struct ck_program program = {kernels, instructions, BUSY + 1, BUSY, {0, 0}};
+        program.need = ck_program_scratch(&program);
+        polled = 0;
+        expect_number("a stopped program", ck_program_run(&program, NULL, stop), 1, 0);
+        expect_number("calls of a poll that stops", polled, 1, 0);
+        expect("the state after a stop", state, once, count);
+        program.instructions = instructions + BUSY - 1;
+        program.n_instructions = 2, program.first_update = 1;
+        expect_number("a program", ck_program_run(&program, NULL, stop), 0, 0);
+        expect("the state after a program", state, twice, count);
+        memcpy(state, x, (size_t)(count * real_bytes));
+    }
+    free(x), free(y), free(state), free(instructions), free(once), free(twice);
+}
+
 void test_training(void) {
     static const ptrdiff_t counts[] = {1, 2, 7, 8, 16, 17, 33, 70};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         for (int kind = 0; kind <= 1; kind++)
             for (int weighted = 0; weighted <= 1; weighted++)
                 check_cross_entropy(9, counts[i], kind, weighted);
-        check_squared_error(5, counts[i]);
-        check_squared_error(counts[i], 6);
         check_penalty(counts[i]);
         check_moving_average(counts[i]);
+        check_weight_average(counts[i]);
+        for (ptrdiff_t axes = 1; axes < 16; axes += 2) check_constrain(3, counts[i], axes);
+        check_muon(5, counts[i], 0);
+        check_muon(counts[i], 5, 1);
     }
+    check_muon(40, 70, 1);
+    check_program();
     check_penalty(9000);
     const int clips[] = {-1, CK_CLIP_VALUE, CK_CLIP_NORM, CK_GLOBAL_CLIP_NORM};
     for (size_t i = 0; i < sizeof clips / sizeof *clips; i++) {
