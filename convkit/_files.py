@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["FormatError", "atomic_write", "cache_directory", "remove_parts"]
+__all__ = ["FormatError", "atomic_write", "cache_directory", "check_writable", "remove_parts"]
 
 
 class FormatError(ValueError):
@@ -33,6 +34,22 @@ def remove_parts(path: str | os.PathLike[str]) -> None:
         part.unlink(missing_ok=True)
 
 
+def _part_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.urandom(8).hex()}.part")
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise the OSError that atomic_write would raise, before the work whose result it is for."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if target.exists() and not target.is_file():
+        return
+    part = _part_of(target)
+    part.touch(exist_ok=False)
+    part.unlink()
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the name `path` only when the block ends without error.
@@ -46,7 +63,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with open(target, "wb") as stream:
             yield stream
         return
-    part = target.with_name(f".{target.name}.{os.urandom(8).hex()}.part")
+    part = _part_of(target)
     try:
         with open(part, "xb") as stream:
             yield stream

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from convkit._files import atomic_write, check_writable
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -45,15 +47,32 @@ def _parser() -> argparse.ArgumentParser:
     add_arguments(commands.add_parser("bench", help="compare with the libraries installed beside"))
 
     download = commands.add_parser("download", help="fetch a dataset into the cache")
-    download.add_argument("dataset", metavar="DATASET")
+    download.add_argument("dataset", nargs="?", metavar="DATASET", help="(default: list them)")
     return parser
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return value
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+    return int(text)
+
+
+def _check_results(arguments: argparse.Namespace) -> None:
+    """Raise what writing the results would raise: before the training, not after it."""
+    for option in ("save", "json", "plot"):
+        path = getattr(arguments, option)
+        if path is None:
+            continue
+        try:
+            check_writable(path)
+        except OSError as error:
+            raise OSError(
+                f"--{option} must name a file that can be written, got {path}: {error.strerror}"
+            ) from None
+    if arguments.plot:
+        from convkit.viz._figure import figure
+
+        figure(1, 1)
 
 
 def _load(dataset: str, data_dir: str | None) -> tuple[Any, Any, list[str], float]:
@@ -69,19 +88,18 @@ def _load(dataset: str, data_dir: str | None) -> tuple[Any, Any, list[str], floa
 
 
 def _write_json(path: str, values: dict[str, Any]) -> None:
-    from convkit._files import atomic_write
-
     with atomic_write(path) as file:
         file.write((json.dumps(values, indent=2) + "\n").encode())
 
 
 def _train(arguments: argparse.Namespace) -> int:
     import convkit
-    from convkit import runtime, tta, zoo
+    from convkit import datasets, runtime, tta, zoo
 
+    _check_results(arguments)
     if arguments.threads:
         convkit.set_num_threads(arguments.threads)
-    dataset = arguments.dataset.replace("-", "_")
+    dataset = datasets.info(arguments.dataset).name
     (x, y), (x_test, y_test), names, scale = _load(dataset, arguments.data_dir)
     name = arguments.model or zoo.DEFAULTS[dataset]
     recipe = zoo.recipe(name)
@@ -145,7 +163,7 @@ def _restore(path: str) -> tuple[Any, list[str] | None]:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     model, _ = _restore(arguments.load)
-    _, (x, y), _, _ = _load(arguments.dataset.replace("-", "_"), arguments.data_dir)
+    _, (x, y), _, _ = _load(arguments.dataset, arguments.data_dir)
     model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
     loss, accuracy = model.evaluate(x, y, verbose=0)
     print(f"test accuracy {100 * accuracy:.2f} %, test loss {loss:.4f} on {len(x)} images")
@@ -158,7 +176,13 @@ def _predict(arguments: argparse.Namespace) -> int:
         from PIL import Image
     except ImportError:
         raise ImportError("reading pictures needs pillow: pip install 'convkit[plot]'") from None
-    _, height, width, channels = model.input_shape
+    shape = model.input_shape
+    if isinstance(shape, list) or len(shape) != 4 or shape[3] not in (1, 3):
+        raise ValueError(
+            f"predict: the model must take pictures (height, width, 1 or 3), that of"
+            f" {arguments.load} takes {shape}"
+        )
+    _, height, width, channels = shape
     with Image.open(arguments.file) as picture:
         small = picture.convert("L" if channels == 1 else "RGB").resize((width, height))
     pixels = np.asarray(small, np.float32).reshape(1, height, width, channels)
@@ -186,7 +210,13 @@ def _bench(arguments: argparse.Namespace) -> int:
 def _download(arguments: argparse.Namespace) -> int:
     from convkit import datasets
 
-    print(datasets.download(arguments.dataset.replace("-", "_")))
+    if arguments.dataset:
+        print(datasets.download(arguments.dataset))
+        return 0
+    for name in datasets.names():
+        info = datasets.info(name)
+        size = f"{info.download_size / 1e6:.0f} MB" if info.download_size else "in the package"
+        print(f"{name:<15} {info.title}, {size}")
     return 0
 
 

@@ -182,7 +182,7 @@ def get_algorithm() -> str:
 
 
 def _choose_algorithm() -> str:
-    wanted = os.environ.get("CONVKIT_CONV", "auto")
+    wanted = os.environ.get("CONVKIT_CONV") or "auto"
     if wanted not in ALGORITHMS:
         raise ImportError(f"CONVKIT_CONV={wanted!r} is not one of: {', '.join(ALGORITHMS)}")
     return wanted
