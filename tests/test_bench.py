@@ -1,5 +1,6 @@
 """The comparisons: descriptions, builders, timing, processes, reports; no other library needed."""
 
+import dataclasses
 import json
 import math
 import os
@@ -10,7 +11,19 @@ import numpy as np
 import pytest
 
 import convkit
-from convkit.bench import cli, functional, in_convkit, in_numpy, nets, report, suites, tasks
+from convkit.bench import (
+    cli,
+    footprint,
+    functional,
+    in_convkit,
+    in_numpy,
+    machine,
+    nets,
+    plot,
+    report,
+    suites,
+    tasks,
+)
 from convkit.bench.measure import FEW, geometric_mean, interleave, ratio
 from convkit.bench.shapes import CONV_SHAPES
 from convkit.bench.tasks import ConvData, NotOffered, OpData, Task, bytes_moved, prepare
@@ -279,6 +292,39 @@ def test_a_wrong_name_is_an_error_that_lists_the_right_ones(capsys):
         cli.main(["conv", "--ids", "V2,Q9"])
     error = capsys.readouterr().err
     assert "Q9: unknown" in error and "V3" in error
+
+
+def test_what_is_measured_must_exist(tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["conv", "--threads", "0"])
+    assert "must be at least 1, got 0" in capsys.readouterr().err
+    with pytest.raises(ImportError, match="size: no_such_package must be installed"):
+        footprint._package_bytes("no_such_package")
+    monkeypatch.setattr(machine.Path, "read_text", lambda self: "Name: x")
+    with pytest.raises(OSError, match="must have VmHWM; run it on Linux"):
+        machine.peak_bytes()
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match="drawing needs matplotlib"):
+        plot.draw({}, tmp_path / "p.svg")
+
+
+def test_operations_that_a_library_lacks():
+    data = OpData(Task("op", "dense", "fwd", 2, (6, 5)))
+    data.name = "nothing"
+    grouped = dataclasses.replace(next(iter(CONV_SHAPES)), groups=3, c=3, k=3)
+    for call, words in (
+        (lambda: in_convkit.op("convkit", data, "fwd"), "convkit has no nothing"),
+        (lambda: in_numpy.op("numpy", data, "fwd"), "nothing is not compared with NumPy"),
+        (lambda: in_numpy.conv("numpy", ConvData(grouped, 1), "fwd"), "groups are not written"),
+        (lambda: functional.operation(None, data), "nothing is no function of arrays"),
+    ):
+        with pytest.raises(NotOffered, match=words):
+            call()
+    with pytest.raises(TypeError, match="build: no layer for 'a layer'"):
+        in_convkit._chain(None, ["a layer"])
+    with pytest.raises(TypeError, match="forward: no function for 'a layer'"):
+        functional._forward(["a layer"], (3,), *[None] * 6)
 
 
 def test_a_missing_library_is_named(monkeypatch):

@@ -1,6 +1,7 @@
 """Folders of pictures, one folder a class."""
 
 import builtins
+import shutil
 
 import numpy as np
 import pytest
@@ -182,6 +183,15 @@ def test_batches_are_shuffled_and_split_by_a_seed(folder):
     ):
         with pytest.raises(ValueError, match=message):
             rows(**options)
+    (folder / "empty").mkdir()
+    with pytest.raises(ValueError, match="label_mode='binary' needs two classes, got 3"):
+        rows(label_mode="binary")
+    for name in ("a", "b"):
+        (folder / "none" / name).mkdir(parents=True)
+    with pytest.raises(ValueError, match="must hold pictures, its folders are empty"):
+        image_dataset_from_directory(folder / "none")
+    shutil.rmtree(folder / "none")
+    (folder / "empty").rmdir()
     (folder / "cat" / "0.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"0.png cannot be read .* repair or remove it"):
         first[0]

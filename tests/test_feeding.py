@@ -157,6 +157,8 @@ def test_streams_without_batches_or_ends_are_refused():
         Stream("fit", iter([]), pair).first()
     with pytest.raises(ValueError, match="at least one batch, got none"):
         Stream("fit", Numbers(0), pair)
+    with pytest.raises(NotImplementedError, match="PyDataset must define __getitem__"):
+        PyDataset()[0]
     with pytest.raises(NotImplementedError, match="PyDataset must define __len__"):
         Stream("fit", PyDataset(), pair)
     with pytest.raises(ValueError, match="workers must be at least 1"):

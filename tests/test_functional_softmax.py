@@ -88,3 +88,9 @@ def test_gradient_by_differences(label_smoothing, rng):
 def test_gradient_rows_sum_to_zero(dtype, rng):
     _, dlogits = F.softmax_cross_entropy(uniform(rng, (8, 33), dtype), rng.integers(0, 33, 8))
     assert_close(dlogits.astype(np.float64).sum(1), np.zeros(8), gamma(60, dtype))
+
+
+def test_the_gradient_of_softmax_takes_an_axis_only():
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises(TypeError, match="activation_backward: softmax takes axis, got alpha"):
+        F.activation_backward(x, x, "softmax", alpha=1)

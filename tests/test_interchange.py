@@ -1,6 +1,7 @@
 """Weights go to PyTorch and Keras and come back: the same network predicts the same there."""
 
 import os
+import sys
 import zipfile
 
 import h5py
@@ -395,8 +396,40 @@ def test_keras_files_that_are_damaged_or_hostile(tmp_path, keras_arrays):
         file["layers/dense/vars/0"] = h5py.ExternalLink(str(secret), "/0")
     with pytest.raises(FormatError, match="is missing in"):
         interchange.load_keras(model, path)
+    write_keras_3(path, keras_arrays)
+    with h5py.File(path, "a") as file:
+        del file["layers/dense/vars/0"]
+        file["layers/dense/vars/0"] = "text"
+    with pytest.raises(FormatError, match="is not an array of weights"):
+        interchange.load_keras(model, path)
+    with h5py.File(path, "a") as file:
+        shape = keras_arrays["layers/dense"][0].shape
+        del file["layers/dense/vars/0"]
+        layout = h5py.VirtualLayout(shape, np.float32)
+        layout[...] = h5py.VirtualSource(str(secret), "0", shape)
+        file["layers/dense/vars"].create_virtual_dataset("0", layout)
+    with pytest.raises(FormatError, match="lies in another file"):
+        interchange.load_keras(model, path)
+    with h5py.File(path, "a") as file:
+        del file["layers/dense"]
+        file["layers/dense"] = 3.0
+    with pytest.raises(FormatError, match="is damaged"):
+        interchange.load_keras(model, path)
+    with zipfile.ZipFile(tmp_path / "rotten.keras", "w") as archive:
+        archive.writestr("model.weights.h5", b"x" * 1000)
+    data = bytearray((tmp_path / "rotten.keras").read_bytes())
+    data[200] ^= 1
+    (tmp_path / "rotten.keras").write_bytes(data)
+    with pytest.raises(FormatError, match="is damaged"):
+        interchange.load_keras(model, tmp_path / "rotten.keras")
     with pytest.raises(FileNotFoundError):
         interchange.load_keras(model, tmp_path / "absent.keras")
+
+
+def test_without_h5py(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ImportError, match=r"need h5py: pip install 'convkit\[keras\]'"):
+        interchange.load_keras(small(), tmp_path / "k.h5")
 
 
 def test_keras_itself_predicts_the_same(tmp_path, rng):

@@ -233,7 +233,28 @@ WRONG = [
     (lambda: layers.Add()(layers.Input((3,))), "list of at least two"),
     (lambda: layers.Reshape((7, 7))(layers.Input((3, 3))), "target_shape"),
     (lambda: layers.Input(28), "tuple or list"),
+    (lambda: layers.Conv2D(4, 3, groups=2)(layers.Input((8, 8, 3))), "groups=2 must divide the 3"),
+    (lambda: _twice(layers.Dense(2)), r"expected 3 features, got shape \(None, 4\)"),
+    (lambda: layers.Dropout(0.5, noise_shape=(1, 2)), "SpatialDropout2D drops whole channels"),
+    (lambda: layers.ZeroPadding2D("same"), "padding must be numbers, got padding='same'"),
+    (
+        lambda: layers.Concatenate()([layers.Input((2, 3)), layers.Input((3, 3))]),
+        "must agree on all axes but axis=-1",
+    ),
+    (lambda: layers.BatchNormalization(axis=2), r"axis must be -1 \(the channels\), got axis=2"),
+    (
+        lambda: layers.BatchNormalization(axis=1)(layers.Input((8, 8, 3))),
+        r"axis must be the last one, got axis=1 for input shape \(None, 8, 8, 3\)",
+    ),
+    (lambda: layers.Normalization()(layers.Input(())), r"expected input \(batch, ..., channels\)"),
+    (lambda: layers.Normalization().adapt([1.0, 2.0]), r"must have at least 2 axes .*got \(2,\)"),
 ]
+
+
+def _twice(layer):
+    """Call a layer on inputs of 3 and of 4 features."""
+    layer(layers.Input((3,)))
+    return layer(layers.Input((4,)))
 
 
 @pytest.mark.parametrize(("make_wrong", "words"), WRONG)

@@ -5,6 +5,7 @@ import pytest
 
 import convkit
 from convkit import layers
+from convkit.layers import augmentation
 
 RANDOM = {
     "flip": lambda **o: layers.RandomFlip(**o),
@@ -328,3 +329,8 @@ def test_wrong_data_is_refused(images):
     layer.adapt(images)
     with pytest.raises(ValueError, match="adapt needs 3 channels"):
         layer.adapt(images[..., :2])
+
+
+def test_an_augmentation_without_its_maths_says_what_to_define():
+    with pytest.raises(TypeError, match=r"Augmentation must define augment\(x\)"):
+        augmentation.Augmentation().augment(None)

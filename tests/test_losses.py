@@ -263,6 +263,7 @@ WRONG = [
         lambda: losses.SparseCategoricalCrossentropy()([0, 0.5], np.ones((2, 3))),
         *(ValueError, "whole class numbers"),
     ),
+    (lambda: losses.CategoricalCrossentropy()(1.0, 1.0), ValueError, "got one number"),
     (lambda: losses.Loss()([1.0], [1.0]), TypeError, "must define call"),
     (lambda: losses.Loss().emit(None, None, None), TypeError, "ops.mean_loss"),
 ]

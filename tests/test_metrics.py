@@ -220,6 +220,13 @@ def test_confusion_matrices(rows):
     assert in_batches(metrics.ConfusionMatrix(K), true.argmax(1), pred).sum() == N
 
 
+class Nothing(metrics.Metric):
+    """A metric that counts nothing."""
+
+    def reset_state(self):
+        pass
+
+
 WRONG = [
     (lambda: metrics.get("presision"), ValueError, "did you mean 'precision'"),
     (lambda: metrics.get("accurcy"), ValueError, "did you mean 'accuracy'"),
@@ -234,6 +241,9 @@ WRONG = [
     (lambda: metrics.confusion_matrix([0, 1], [1]), ValueError, "must be as many"),
     (lambda: metrics.MeanSquaredError()([[1, 2]], [[1], [2]]), ValueError, "y_pred's shape"),
     (lambda: metrics.Metric(), TypeError, "must define reset_state"),
+    (lambda: Nothing().update_state([1], [1]), TypeError, "Nothing must define update_state"),
+    (lambda: Nothing().result(), TypeError, "Nothing must define result"),
+    (lambda: metrics.MeanMetric()([1], [1]), TypeError, r"must define values\(y_true, y_pred\)"),
 ]
 
 

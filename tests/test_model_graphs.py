@@ -365,6 +365,35 @@ def wrong():
         lambda: convkit.Sequential([convkit.Model(a, [b, b]), layers.Dense(1)]),
     )
     yield "no layers", ValueError, lambda: convkit.Sequential()(a)
+    yield "no layers; add some first", ValueError, lambda: convkit.Sequential().predict(x[0])
+    yield "no layer to remove", ValueError, lambda: convkit.Sequential().pop()
+    yield "add layers, got 3", TypeError, lambda: convkit.Sequential([3])
+    yield "Input must come first", ValueError, lambda: convkit.Sequential([layers.Dense(2), a])
+    dense = layers.Dense(2)
+    yield "is in the model already", ValueError, lambda: convkit.Sequential([dense, dense])
+    unbuilt = convkit.Sequential([layers.Dense(2)])
+    yield r"at least 2 axes .* got shape \(3,\)", ValueError, lambda: unbuilt.predict([1, 2, 3])
+    yield "input shape is not known yet", ValueError, unbuilt.summary
+
+    def labelled(loss, labels, **options):
+        small = convkit.Sequential([layers.Input((3,)), layers.Dense(2)])
+        small.compile("sgd", loss)
+        return small.fit(np.ones((len(labels), 3)), labels, verbose=0, **options)
+
+    sparse = "sparse_categorical_crossentropy"
+    yield r"y must have shape \(2, 2\), got \(2, 3\)", *_fit(labelled, "mse", np.ones((2, 3)))
+    yield "whole class numbers, got fractions", *_fit(labelled, sparse, np.array([0.5, 1]))
+    yield "leaves no samples", *_fit(labelled, "mse", np.ones((1, 2)), validation_split=0.5)
+    ragged = [[[1, 2], [3]], [[1, 2], [3]]]
+    yield (
+        "x must be a regular array",
+        ValueError,
+        lambda: convkit.Sequential([layers.Input((2, 2)), layers.Flatten()]).predict(ragged),
+    )
+
+
+def _fit(function, *arguments, **options):
+    return ValueError, lambda: function(*arguments, **options)
 
 
 def test_what_does_not_fit_is_refused():

@@ -1,6 +1,9 @@
 """Ops in graphs against their float64 twins, and what emitting functions refuse."""
 
+import importlib
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from tolerance import assert_close, unit_roundoff
 
 from convkit import _core, ops
 from convkit.graph import Variable
+from convkit.ops import elementwise
 from convkit.ops.base import Op, Struct
 from convkit.ops.update import HYPER, Parameter
 
@@ -45,6 +49,60 @@ def test_every_kernel_has_an_op():
     known = {cls.kernel for cls in subclasses(Op)}
     packing = {cls.packs_by for cls in subclasses(Op)} - {""}
     assert set(_core.kernel_ids) - known - packing == {"probe_fma", "probe_stream"}
+
+
+# What every kernel is compared with: a float64 twin in a module of the tests, or NumPy itself.
+TWINS = {
+    "reference": {
+        **{"conv2d": "conv2d_forward", "dense": "dense_forward"},
+        "conv2d_backward": "conv2d_backward_data conv2d_backward_weights",
+        "dense_backward": "dense_backward_data dense_backward_weights",
+        **{"max_pool2d": "max_pool2d_forward", "max_pool2d_backward": "max_pool2d_backward"},
+        **{"avg_pool2d": "avg_pool2d_forward", "avg_pool2d_backward": "avg_pool2d_backward"},
+        **{"batch_norm": "batch_norm_forward", "batch_norm_inference": "batch_norm_inference"},
+        "batch_norm_backward": "batch_norm_backward",
+        **{"activate": "activation_forward", "activation_backward": "activation_backward"},
+        **{"softmax": "softmax_forward", "softmax_backward": "softmax_backward"},
+        **{"log_softmax": "log_softmax_forward", "log_softmax_backward": "log_softmax_backward"},
+        **{"cross_entropy": "cross_entropy", "huber": "element_loss", "dropout": "dropout"},
+        **{"sgd": "sgd_update", "rmsprop": "rmsprop_update", "adam": "adam_update"},
+        **{"nadam": "nadam_update", "adagrad": "adagrad_update", "lion": "lion_update"},
+        **{"muon": "muon_update", "penalty": "penalty", "bounded_norm": "constrain"},
+        "permute": "permute",
+    },
+    "reference_maps": {
+        "group_norm": "group_norm_forward group_norm_backward",
+        "upsample2d": "upsample2d_forward upsample2d_backward",
+        "adaptive_pool2d": "adaptive_max_pool2d_forward adaptive_max_pool2d_backward "
+        "adaptive_avg_pool2d_forward adaptive_avg_pool2d_backward",
+    },
+    "reference_augment": {
+        **{"draw_map": "draw_map", "remap": "gather_images", "draw_transform": "draw_transform"},
+        **{"warp": "warp", "adjust": "adjust", "erase_box": "draw_erase", "noise": "erase"},
+        "uniform": "draw_uniform draw_mix",
+    },
+    "numpy": {
+        "add": "add affine binary_forward binary_backward loss_sum mix moving_average "
+        "weight_average",
+        "exp": "unary_forward unary_backward",
+        **{"sum": "reduce_sum", "take": "gather", "eye": "one_hot", "full": "fill", "pad": "copy"},
+    },
+}
+
+
+def test_every_kernel_has_a_twin_that_tests_call():
+    """A kernel that is added comes with what it is compared with."""
+    named = [k for twins in TWINS.values() for kernels in twins.values() for k in kernels.split()]
+    packing = {cls.packs_by for cls in subclasses(Op)} - {""}
+    assert sorted([*named, *packing, "probe_fma", "probe_stream"]) == sorted(_core.kernel_ids)
+    folder = Path(__file__).parent
+    tests = "".join(path.read_text() for path in sorted(folder.glob("*.py")))
+    for module, twins in TWINS.items():
+        for twin in twins:
+            assert callable(getattr(importlib.import_module(module), twin))
+            if module != "numpy":
+                calls = len(re.findall(rf"\b{twin}\b", tests))
+                assert calls > 2, f"no test calls {module}.{twin}"
 
 
 # ---- values --------------------------------------------------------------------------------------
@@ -383,6 +441,31 @@ def refused(net):
     yield r"update: adam needs", lambda: ops.update(net.graph, "adam", [(v, w, [])], h, s)
     yield r"update: hyper", lambda: ops.update(net.graph, "sgd", [(v, w, [])], v, s)
     yield r"update: step", lambda: ops.update(net.graph, "sgd", [(v, w, [])], h, h)
+    other = net.input(5)
+    yield r"add: a and b must have one shape", lambda: elementwise.add(x, other)
+    yield (
+        r"batch_norm: x must have at least 2 axes",
+        lambda: ops.batch_norm(net.input(), None, None),
+    )
+    yield (
+        r"numpy_function: inputs must begin with a tensor",
+        lambda: ops.numpy_function(np.sin, None, [], (None, 4)),
+    )
+    yield (
+        r"numpy_function: shape must be \(None, sizes...\)",
+        lambda: ops.numpy_function(np.sin, None, [x], (4,)),
+    )
+    yield r"penalty: mean_loss must be the result of a loss", lambda: ops.penalty(x, w)
+    yield r"constrain: w must be a variable", lambda: ops.constrain(x)
+    yield (
+        r"weight_average: average and w must be variables of one shape",
+        lambda: ops.weight_average(x, w, step, net.graph.variable(h)),
+    )
+    row = Parameter(Variable("row", np.ones(3, np.float32)), w, [None], 0.0, 1.0)
+    yield (
+        r"muon_update: a weight must have at least 2 axes",
+        lambda: ops.muon_update(net.graph, row, h, None, {}),
+    )
     yield r"update: gradient", lambda: ops.update(net.graph, "sgd", [(v, kernel, [])], h, s)
 
 
@@ -394,3 +477,12 @@ def test_what_does_not_fit_is_refused_and_changes_nothing():
             call()
         added = net.graph.ops[count:]
         assert all(op.kernel == "gather" for op in added), pattern
+
+
+def test_an_op_without_kernel_or_gradient_says_so():
+    net = Net()
+    op = ops.affine(net.input(4), 2.0, 0.0).op
+    with pytest.raises(NotImplementedError, match="runs a kernel"):
+        op.run_on_host({}, {})
+    with pytest.raises(NotImplementedError, match="has no gradient"):
+        Op.gradient(op, {}, set())

@@ -55,6 +55,10 @@ def test_wrong_names_and_numbers():
         constraints.MinMaxNorm(2, 1)
     with pytest.raises(ValueError, match="MinMaxNorm: rate"):
         constraints.MinMaxNorm(rate=1.5)
+    with pytest.raises(TypeError, match=r"Constraint must define __call__\(w\)"):
+        constraints.Constraint()([1.0])
+    with pytest.raises(TypeError, match=r"Constraint must define emit\(w\)"):
+        constraints.Constraint().emit(None)
 
 
 LIMITS = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import resumable
+from test_saving_malformed import changed_document
 
 import convkit
 from convkit import FormatError, callbacks, saving
@@ -118,6 +119,9 @@ def test_backups_that_do_not_fit(tmp_path):
     other.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
     with pytest.raises(FormatError, match="other layers or metrics"):
         other.fit(x, y, 16, 4, 0, callbacks=backup)
+    path.write_bytes(changed_document(good, lambda document: document.update(fit=None)))
+    with pytest.raises(FormatError, match="the state of the fit is damaged"):
+        resumable.make_model(1).fit(x, y, 16, 4, 0, callbacks=backup)
     path.write_bytes(good[:-1])
     before = model.get_weights()
     with pytest.raises(FormatError, match=r"damaged.*delete it to start anew"):

@@ -405,3 +405,11 @@ def test_a_save_that_fails_anywhere_leaves_the_old_file(tmp_path, error):
 def test_a_full_disk_is_an_os_error():
     with pytest.raises(OSError, match="No space"):
         small_model().save("/dev/full")
+
+
+def test_a_description_that_no_file_may_have_is_refused(tmp_path, monkeypatch):
+    model = convkit.Sequential([convkit.Input((3,)), convkit.layers.Dense(2)])
+    monkeypatch.setattr("convkit.saving._container.HEADER_LIMIT", 100)
+    with pytest.raises(ValueError, match=r"needs \d+ bytes, .* 100; keep large arrays"):
+        model.save(tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []

@@ -41,3 +41,12 @@ def test_split_dataset():
             utils.split_dataset(y, *sizes)
     with pytest.raises(ValueError, match="as many rows"):
         utils.split_dataset((x, y[:3]), 0.5)
+
+
+def test_to_categorical():
+    rows = utils.to_categorical([[0], [2]])
+    assert rows.dtype == np.float32 and rows.tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert utils.to_categorical([1], 4).shape == (1, 4)
+    for labels in ([0, 3], [-1, 0]):
+        with pytest.raises(ValueError, match=r"must lie in \[0, 3\), got values from"):
+            utils.to_categorical(labels, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,26 +58,30 @@ class Dataset:
         """Return how many bytes a download takes; 0 if the data come with the package."""
         return sum(remote.size for remote in self.remotes)
 
+
+class StoredDataset(Dataset, ABC):
+    """A data set that lies in files of its own, and can be downloaded."""
+
     @property
+    @abstractmethod
     def parts(self) -> tuple[str, ...]:
         """Return the names of the files that the data set is made of, unpacked."""
-        raise NotImplementedError
 
+    @abstractmethod
     def locate(self, folder: Path) -> dict[str, Path]:
         """Return {part: path} of the parts that are in `folder`, in any form that is read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, paths: Mapping[str, Path]) -> Arrays:
         """Read all parts. Raises FormatError where a file does not hold what it should."""
-        raise NotImplementedError
 
+    @abstractmethod
     def remotes_for(self, parts: Iterable[str]) -> list[Remote]:
         """Return the downloads that bring `parts`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def install(self, remote: Remote, raw: IO[bytes], folder: Path) -> None:
         """Put a download, already verified, into `folder`, each file at once or not at all."""
-        raise NotImplementedError
 
 
 def _first_file(folder: Path, names: Iterable[str]) -> Path | None:
@@ -84,7 +89,7 @@ def _first_file(folder: Path, names: Iterable[str]) -> Path | None:
 
 
 @dataclass(frozen=True)
-class IdxDataset(Dataset):
+class IdxDataset(StoredDataset):
     """Describe MNIST and what copies its form: four IDX files, or Keras's mnist.npz.
 
     image_shape is (height, width); images are read as (N, height, width), labels as (N,).
@@ -163,7 +168,7 @@ class IdxDataset(Dataset):
 
 
 @dataclass(frozen=True)
-class CifarDataset(Dataset):
+class CifarDataset(StoredDataset):
     """Describe CIFAR-10 and CIFAR-100 in their binary form: .bin files or the archive of them.
 
     image_shape is (height, width, channels); images are read as (N, height, width, channels),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from convkit._files import FormatError, cache_directory
-from convkit.datasets._dataset import Arrays, Dataset, Remote
+from convkit.datasets._dataset import Arrays, Remote, StoredDataset
 
 __all__ = ["DownloadError", "download", "load"]
 
@@ -52,7 +52,7 @@ def _user_directory(value: str | os.PathLike[str], name: str) -> Path:
     return path
 
 
-def _folders(dataset: Dataset, root: Path) -> Iterator[Path]:
+def _folders(dataset: StoredDataset, root: Path) -> Iterator[Path]:
     """Yield where the files may lie below `root`: its usual folders, then `root` itself."""
     for name in dataset.folders:
         yield root / name
@@ -62,7 +62,7 @@ def _folders(dataset: Dataset, root: Path) -> Iterator[Path]:
     yield root
 
 
-def _find(dataset: Dataset, root: Path, *, allow_missing: bool) -> dict[str, Path] | None:
+def _find(dataset: StoredDataset, root: Path, *, allow_missing: bool) -> dict[str, Path] | None:
     """Return {part: path} of the first complete copy below `root`.
 
     Raises FileNotFoundError if only some of the files are there, unless allow_missing.
@@ -84,11 +84,11 @@ def _find(dataset: Dataset, root: Path, *, allow_missing: bool) -> dict[str, Pat
     return None
 
 
-def _cache_folder(dataset: Dataset) -> Path:
+def _cache_folder(dataset: StoredDataset) -> Path:
     return cache_directory() / dataset.folders[0]
 
 
-def load(dataset: Dataset, data_dir: str | os.PathLike[str] | None = None) -> Arrays:
+def load(dataset: StoredDataset, data_dir: str | os.PathLike[str] | None = None) -> Arrays:
     """Load a data set from the first place that has it, downloading it if none has.
 
     Raises FormatError for a damaged file, FileNotFoundError for an incomplete set in a directory
@@ -108,7 +108,7 @@ def load(dataset: Dataset, data_dir: str | os.PathLike[str] | None = None) -> Ar
     return dataset.read(paths)
 
 
-def download(dataset: Dataset) -> Path:
+def download(dataset: StoredDataset) -> Path:
     """Make sure that the cache holds a good copy of a data set; return its directory.
 
     Files that are there and good are kept, damaged ones are downloaded again.
@@ -132,7 +132,7 @@ def download(dataset: Dataset) -> Path:
 # ---- from the network --------------------------------------------------------------------------
 
 
-def _fetch_missing(dataset: Dataset, folder: Path) -> None:
+def _fetch_missing(dataset: StoredDataset, folder: Path) -> None:
     """Download into `folder` the files of the data set that are not there."""
     import tempfile
 
@@ -156,7 +156,7 @@ def _fetch_missing(dataset: Dataset, folder: Path) -> None:
         ) from error
 
 
-def _fetch(dataset: Dataset, remote: Remote, raw: IO[bytes]) -> None:
+def _fetch(dataset: StoredDataset, remote: Remote, raw: IO[bytes]) -> None:
     """Write the contents of `remote` to the empty file `raw`, from the first mirror that works."""
     reasons = []
     for url in remote.mirrors:
@@ -253,11 +253,11 @@ def _innermost(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _megabytes(dataset: Dataset) -> str:
+def _megabytes(dataset: StoredDataset) -> str:
     return f"{2 * dataset.download_size / 1e6:.0f} MB"  # the download and what is made of it
 
 
-def _no_mirror(dataset: Dataset, remote: Remote, reasons: list[str]) -> str:
+def _no_mirror(dataset: StoredDataset, remote: Remote, reasons: list[str]) -> str:
     """Compose the message for a file that no mirror gave."""
     files = "\n".join(f"  {r.file} ({r.size:,} bytes, SHA-256 {r.sha256})" for r in dataset.remotes)
     folder = dataset.folders[0]

@@ -226,6 +226,7 @@ static void check_moving_average(ptrdiff_t count) {
 
 static void check_weight_average(ptrdiff_t count) {
     void *start = fractions(count, 85), *weight = fractions(count, 86);
+    const double hyper[CK_HYPER_COUNT] = {[CK_AVERAGE_MOMENTUM] = 0.75};
     double *moved = zeros(count), *same = zeros(count);
     for (ptrdiff_t i = 0; i < count; i++) {
         moved[i] = 0.75 * get(start, i) + 0.25 * get(weight, i);
@@ -234,7 +235,7 @@ static void check_weight_average(ptrdiff_t count) {
     EACH_TEAM(threads) {
         uint64_t step = 1;
         struct ck_weight_average op = {
-            copy_of(start, count), copy_of(weight, count), &step, count, 2, 4, 1, 0.75};
+            copy_of(start, count), copy_of(weight, count), &step, hyper, count, 2, 4, 1};
         run(CK_weight_average, &op);
         expect("weight_average from the first step", op.average, same, count);
         memcpy(op.average, start, (size_t)(count * real_bytes));
