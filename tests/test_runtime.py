@@ -183,8 +183,8 @@ def test_the_report_says_what_the_build_lacks(monkeypatch):
 def test_import_is_light():
     """Only numpy of what convkit depends on is loaded, and 50 ms over it are not used up."""
     source = (
-        "import numpy, sys, time; begin = time.perf_counter(); import convkit\n"
-        "print(time.perf_counter() - begin)\n"
+        "import numpy, sys, time; begin = time.process_time(); import convkit\n"
+        "print(time.process_time() - begin)\n"  # a busy machine does not count
         "print(*{n.partition('.')[0] for n in sys.modules} & "
         "{'tqdm', 'pooch', 'safetensors', 'requests', 'matplotlib', 'pandas', 'PIL', 'h5py'})"
     )
