@@ -63,13 +63,14 @@ def make_gradients(
 
     For an empty batch they are zeros: no kernel runs.
     """
-    if isinstance(needs, str) or not hasattr(needs, "__iter__") or not set(needs) <= {*"xwb"}:
+    wanted = None if isinstance(needs, str) or not hasattr(needs, "__iter__") else list(needs)
+    if wanted is None or any(name not in ("x", "w", "b") for name in wanted):
         raise ValueError(
             f"{function}: needs must be a collection of 'x', 'w' and 'b', got needs={needs!r}"
         )
     make = np.zeros if empty else np.empty
     return tuple(
-        make(shape, dtype) if name in needs else None
+        make(shape, dtype) if name in wanted else None
         for name, shape in zip("xwb", shapes, strict=True)
     )
 

@@ -102,3 +102,15 @@ TRANSPOSED = [
 @pytest.mark.parametrize("output_padding", [None, 1])
 def test_transpose_on_floats(conv, output_padding, dtype, rng, direct):
     check_conv2d_transpose(conv, output_padding, dtype, rng)
+
+
+def test_needs_may_be_any_collection(rng):
+    x, w = rng.standard_normal((2, 5, 5, 3)), rng.standard_normal((3, 3, 3, 4))
+    dy = np.ones((2, 3, 3, 4))
+    for needs in (["b"], {"b"}, iter("b"), (name for name in "b"), np.array(["b"])):
+        dx, dw, db = F.conv2d_backward(dy, x, w, needs=needs)
+        assert dx is None and dw is None
+        np.testing.assert_array_equal(db, np.full(4, 18.0))
+    for needs in (["q"], [["x"]], "x", 3):
+        with pytest.raises(ValueError, match="needs must be a collection"):
+            F.conv2d_backward(dy, x, w, needs=needs)

@@ -24,6 +24,29 @@ from convkit.ops.conv2d import algorithm_number
 
 Pair = int | Sequence[int]
 
+_TRANSPOSED = "(KH, KW, K/groups, C)"  # the filters of a transposed convolution
+
+
+def _images_and_filters(
+    name: str, x: ArrayLike, w: ArrayLike, axes: str = "(KH, KW, C/groups, K)"
+) -> tuple[Array, Array]:
+    x, w = look(name, "x", x), look(name, "w", w)
+    check_rank(name, "x", x, 4, "(N, H, W, C)")
+    check_rank(name, "w", w, 4, axes)
+    return x, w
+
+
+def _gradients(
+    name: str, dy: Array, x: Array, w: Array, y_shape: tuple[int, ...], needs: Sequence[str]
+) -> tuple[list[Array], tuple[Array | None, ...]]:
+    """Check dy; return dy, x and w as kernels take them, and dx, dw and db to be filled."""
+    check_rank(name, "dy", dy, 4, "(N, OH, OW, K)")
+    check_shape(name, "dy", dy, y_shape)
+    dtype = result_type(dy, x, w)
+    shapes = x.shape, w.shape, y_shape[-1:]
+    gradients = make_gradients(name, needs, dtype, *shapes, empty=dy.size == 0)
+    return [dense_array(a, dtype) for a in (dy, x, w)], gradients
+
 
 @named_arguments
 def conv2d(
@@ -49,10 +72,8 @@ def conv2d(
     Raises ValueError for shapes that do not fit, TypeError for dtypes that are not real numbers.
     """
     name = "conv2d"
-    x, w = look(name, "x", x), look(name, "w", w)
+    x, w = _images_and_filters(name, x, w)
     b = None if b is None else look(name, "b", b)
-    check_rank(name, "x", x, 4, "(N, H, W, C)")
-    check_rank(name, "w", w, 4, "(KH, KW, C/groups, K)")
     sizes = _check.conv2d_geometry(name, x.shape, w.shape, strides, padding, dilation, groups)
     kind, alpha = _check.activation(name, activation, {})
     if b is not None:
@@ -87,19 +108,12 @@ def conv2d_backward(
     Raises ValueError for shapes that do not fit, TypeError for dtypes that are not real numbers.
     """
     name = "conv2d_backward"
-    dy, x, w = look(name, "dy", dy), look(name, "x", x), look(name, "w", w)
-    check_rank(name, "x", x, 4, "(N, H, W, C)")
-    check_rank(name, "w", w, 4, "(KH, KW, C/groups, K)")
+    dy, (x, w) = look(name, "dy", dy), _images_and_filters(name, x, w)
     sizes = _check.conv2d_geometry(name, x.shape, w.shape, strides, padding, dilation, groups)
-    check_rank(name, "dy", dy, 4, "(N, OH, OW, K)")
-    check_shape(name, "dy", dy, (sizes["n"], sizes["oh"], sizes["ow"], sizes["k"]))
-    dtype = result_type(dy, x, w)
-    dx, dw, db = make_gradients(
-        *(name, needs, dtype, x.shape, w.shape, (sizes["k"],)), empty=dy.size == 0
-    )
+    y_shape = sizes["n"], sizes["oh"], sizes["ow"], sizes["k"]
+    (dy, x, w), (dx, dw, db) = _gradients(name, dy, x, w, y_shape, needs)
     if dy.size == 0:
         return dx, dw, db
-    dy, x, w = dense_array(dy, dtype), dense_array(x, dtype), dense_array(w, dtype)
     sizes["algorithm"] = algorithm_number()
     if dx is not None:
         call("conv2d_backward_data", dy.itemsize, dx=dx, dy=dy, w=w, **sizes)
@@ -129,10 +143,8 @@ def conv2d_transpose(
     Raises ValueError for shapes that do not fit, TypeError for dtypes that are not real numbers.
     """
     name = "conv2d_transpose"
-    x, w = look(name, "x", x), look(name, "w", w)
+    x, w = _images_and_filters(name, x, w, _TRANSPOSED)
     b = None if b is None else look(name, "b", b)
-    check_rank(name, "x", x, 4, "(N, H, W, C)")
-    check_rank(name, "w", w, 4, "(KH, KW, K/groups, C)")
     sizes = _check.conv2d_transpose_geometry(
         name, x.shape, w.shape, strides, padding, dilation, groups, output_padding
     )
@@ -170,21 +182,14 @@ def conv2d_transpose_backward(
     Raises ValueError for shapes that do not fit, TypeError for dtypes that are not real numbers.
     """
     name = "conv2d_transpose_backward"
-    dy, x, w = look(name, "dy", dy), look(name, "x", x), look(name, "w", w)
-    check_rank(name, "x", x, 4, "(N, H, W, C)")
-    check_rank(name, "w", w, 4, "(KH, KW, K/groups, C)")
+    dy, (x, w) = look(name, "dy", dy), _images_and_filters(name, x, w, _TRANSPOSED)
     sizes = _check.conv2d_transpose_geometry(
         name, x.shape, w.shape, strides, padding, dilation, groups, output_padding
     )
-    check_rank(name, "dy", dy, 4, "(N, OH, OW, K)")
-    check_shape(name, "dy", dy, (sizes["n"], sizes["ih"], sizes["iw"], sizes["c"]))
-    dtype = result_type(dy, x, w)
-    dx, dw, db = make_gradients(
-        *(name, needs, dtype, x.shape, w.shape, (sizes["c"],)), empty=dy.size == 0
-    )
+    y_shape = sizes["n"], sizes["ih"], sizes["iw"], sizes["c"]
+    (dy, x, w), (dx, dw, db) = _gradients(name, dy, x, w, y_shape, needs)
     if dy.size == 0:
         return dx, dw, db
-    dy, x, w = dense_array(dy, dtype), dense_array(x, dtype), dense_array(w, dtype)
     sizes["algorithm"] = algorithm_number()
     if dx is not None:
         call("conv2d_forward", dy.itemsize, y=dx, x=dy, w=w, **sizes)

@@ -29,6 +29,15 @@ def _pooled_shape(sizes: dict[str, int]) -> tuple[int, int, int, int]:
     return sizes["n"], sizes["oh"], sizes["ow"], sizes["c"]
 
 
+def _images(
+    name: str, x: ArrayLike, pool_size: Any, strides: Any, padding: Any
+) -> tuple[Array, dict[str, int]]:
+    """Return x as an array, and the sizes of its pooling."""
+    x = look(name, "x", x)
+    check_rank(name, "x", x, 4, "(N, H, W, C)")
+    return x, _check.pool2d_geometry(name, x.shape, pool_size, strides, padding)
+
+
 @named_arguments
 def max_pool2d(
     x: ArrayLike,
@@ -49,9 +58,7 @@ def max_pool2d(
     Raises ValueError for shapes that do not fit or padding not smaller than the window.
     """
     name = "max_pool2d"
-    x = look(name, "x", x)
-    check_rank(name, "x", x, 4, "(N, H, W, C)")
-    sizes = _check.pool2d_geometry(name, x.shape, pool_size, strides, padding)
+    x, sizes = _images(name, x, pool_size, strides, padding)
     if return_argmax and out is not None:
         raise ValueError(f"{name}: out must be None with return_argmax=True, got both")
     dtype = result_type(x)
@@ -159,9 +166,7 @@ def avg_pool2d(
     Raises ValueError for shapes that do not fit or padding not smaller than the window.
     """
     name = "avg_pool2d"
-    x = look(name, "x", x)
-    check_rank(name, "x", x, 4, "(N, H, W, C)")
-    sizes = _check.pool2d_geometry(name, x.shape, pool_size, strides, padding)
+    x, sizes = _images(name, x, pool_size, strides, padding)
     dtype = result_type(x)
     y = make_output(name, out, _pooled_shape(sizes), dtype, x)
     if y.size:
