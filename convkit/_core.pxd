@@ -39,13 +39,24 @@ cdef extern from "convkit.h" nogil:
 
     struct ck_probe:
         void *y
-        const void *x
         ptrdiff_t count
         ptrdiff_t repeats
 
+    struct ck_stream_pass:
+        void *arrays[8]
+        ptrdiff_t lines[8]
+        ptrdiff_t reads
+        ptrdiff_t writes
+        ptrdiff_t kilobytes
+
+    struct ck_streams:
+        const void *passes
+        ptrdiff_t n
+        ptrdiff_t past_caches
+
     int CK_KERNEL_COUNT
     int CK_probe_fma
-    int CK_probe_stream
+    int CK_probe_streams
 
     void ck_set_num_threads(int threads)
     int ck_get_num_threads()

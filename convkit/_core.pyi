@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +20,16 @@ def shared_scratch(kernel_id: int, slots: NDArray[np.uint64], real_bytes: int) -
 def run(kernel_id: int, slots: NDArray[np.uint64], real_bytes: int) -> None: ...
 def aligned_empty(nbytes: int) -> NDArray[np.uint8]: ...
 def peak_gflops(threads: int, seconds: float = 0.2, real_bytes: int = 4) -> float: ...
+
+class Streams:
+    def __init__(
+        self,
+        passes: Sequence[tuple[list[tuple[NDArray[Any], int]], list[tuple[NDArray[Any], int]]]],
+        past_caches: bool = False,
+    ) -> None: ...
+    def run(self, times: int = 1) -> None: ...
+    def best_seconds(self, seconds: float) -> float: ...
+
 def stream_gbs(threads: int, seconds: float = 0.2, megabytes: int = 256) -> float: ...
 
 class Program:

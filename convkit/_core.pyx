@@ -235,19 +235,19 @@ cdef class Program:
             raise MemoryError("convkit: no memory to run a program")
 
 
-cdef double _rate(int kernel_id, ck_probe *probe, int real_bytes, double seconds):
-    # Repeat until `seconds` have passed; the best of the rounds, in repeats per second.
+cdef double _best_seconds(int kernel_id, const void *op, int real_bytes, double seconds) except -1:
+    # Repeat until `seconds` have passed; the fastest of the rounds.
     cdef const ck_kernels *kernels = ck_kernels_for(_isa, real_bytes)
     cdef double start = ck_seconds()
-    cdef double best = 0, before, took
+    cdef double best = 1e9, before, took
     cdef int failed = 0
     with nogil:
         while ck_seconds() - start < seconds:
             before = ck_seconds()
-            failed |= ck_run(kernels, kernel_id, probe)
+            failed |= ck_run(kernels, kernel_id, op)
             took = ck_seconds() - before
-            if took > 0 and probe.repeats / took > best:
-                best = probe.repeats / took
+            if 0 < took < best:
+                best = took
     if failed:
         raise MemoryError()
     return best
@@ -260,30 +260,63 @@ def peak_gflops(int threads, double seconds=0.2, int real_bytes=4):
     cdef double[::1] y_view = y
     cdef ck_probe probe
     probe.y = &y_view[0]
-    probe.x = NULL
     probe.count = 4800
     probe.repeats = 500
     cdef int lanes = ck_kernels_for(_isa, real_bytes).vector_bytes // real_bytes
     ck_set_num_threads(threads)
     try:
-        flops = 2.0 * probe.count * lanes * threads
-        return _rate(CK_probe_fma, &probe, real_bytes, seconds) * flops / 1e9
+        flops = 2.0 * probe.count * probe.repeats * lanes * threads
+        return flops / _best_seconds(CK_probe_fma, &probe, real_bytes, seconds) / 1e9
     finally:
         ck_set_num_threads(before)
 
 
+cdef class Streams:
+    """Passes over arrays in float32, one after the other, as an operation bound by memory makes them.
+
+    A pass is a pair of lists, what is read and what is written, of (array, part): the array has a
+    `part`-th (1, 4 or 16) of the largest array's bytes; what is beyond whole kilobytes of that is
+    left out. Passes of 4 reads and 3 writes at most. `past_caches` says how results are written.
+    """
+    cdef ck_stream_pass passes[8]
+    cdef ck_streams op
+    cdef list _arrays
+
+    def __init__(self, passes, bint past_caches=False):
+        self._arrays = []
+        for i, (read, written) in enumerate(passes):
+            self.passes[i].reads, self.passes[i].writes = len(read), len(written)
+            self.passes[i].kilobytes = min(a.nbytes * part // 1024 for a, part in read + written)
+            for j, (array, part) in enumerate(read + written):
+                self.passes[i].arrays[j] = <void *><size_t>array.ctypes.data
+                self.passes[i].lines[j] = 16 // part
+                self._arrays.append(array)
+        self.op.passes = self.passes
+        self.op.n = len(passes)
+        self.op.past_caches = past_caches
+
+    def run(self, ptrdiff_t times=1):
+        """Make all passes so many times."""
+        cdef const ck_kernels *kernels = ck_kernels_for(_isa, 4)
+        cdef int failed = 0
+        with nogil:
+            for _ in range(times):
+                failed |= ck_run(kernels, CK_probe_streams, &self.op)
+        if failed:
+            raise MemoryError()
+
+    def best_seconds(self, double seconds):
+        """Return the fastest of as many runs as `seconds` have room for."""
+        return _best_seconds(CK_probe_streams, &self.op, 4, seconds)
+
+
 def stream_gbs(int threads, double seconds=0.2, size_t megabytes=256):
-    """Measure memory bandwidth in GB/s of y = a * x + b (bytes read plus bytes written)."""
+    """Measure memory bandwidth in GB/s of y = x + 1 (bytes read plus bytes written)."""
     before = ck_get_num_threads()
-    cdef ck_probe probe
-    cdef _Block x = _Block(megabytes << 19)
-    cdef _Block y = _Block(megabytes << 19)
-    probe.x = x.data
-    probe.y = y.data
-    probe.count = (megabytes << 19) // 4
-    probe.repeats = 1
+    x, y = aligned_empty(megabytes << 19), aligned_empty(megabytes << 19)
     ck_set_num_threads(threads)
     try:
-        return _rate(CK_probe_stream, &probe, 4, seconds) * probe.count * 8 / 1e9
+        took = Streams([([(x, 1)], [(y, 1)])]).best_seconds(seconds)
+        return (megabytes << 20) / took / 1e9
     finally:
         ck_set_num_threads(before)

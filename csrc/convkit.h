@@ -536,11 +536,22 @@ struct ck_muon {
     double momentum, a, b, c, scale, decay, rate;
 };
 
-/* Dependent-free FMAs (or a stream of reads and writes over x, y), for measuring the machine. */
+/* FMAs that do not depend on each other, for measuring the machine. */
 struct ck_probe {
     void *y;
-    const void *x;
     ptrdiff_t count, repeats;
+};
+
+/* Read and write arrays as an operation bound by memory has to: passes one after the other, each over
+ * `kilobytes` of its largest arrays, 1, 4 or 16 lines of each array per kilobyte. */
+struct ck_stream_pass {
+    void *arrays[8]; /* those that are read, then those that are written */
+    ptrdiff_t lines[8];
+    ptrdiff_t reads, writes, kilobytes;
+};
+struct ck_streams {
+    const void *passes; /* struct ck_stream_pass[n] */
+    ptrdiff_t n, past_caches;
 };
 
 /* Every kernel with the struct that it takes: the one list that the tables, the layouts and the
@@ -613,7 +624,7 @@ struct ck_probe {
     K(lion_update, ck_update)                                                                      \
     K(muon_update, ck_muon)                                                                        \
     K(probe_fma, ck_probe)                                                                         \
-    K(probe_stream, ck_probe)
+    K(probe_streams, ck_streams)
 
 typedef void ck_kernel(const void *op, const struct ck_team *team);
 typedef void ck_scratch_query(const void *op, struct ck_scratch *need);

@@ -320,8 +320,13 @@ LAYOUT(ck_muon);
 #undef CURRENT
 
 #define CURRENT ck_probe
-static const struct ck_field ck_probe_fields[] = {FIELD(y), FIELD(x), FIELD(count), FIELD(repeats)};
+static const struct ck_field ck_probe_fields[] = {FIELD(y), FIELD(count), FIELD(repeats)};
 LAYOUT(ck_probe);
+#undef CURRENT
+
+#define CURRENT ck_streams
+static const struct ck_field ck_streams_fields[] = {FIELD(passes), FIELD(n), FIELD(past_caches)};
+LAYOUT(ck_streams);
 #undef CURRENT
 
 #define ENTRY(name)                                                                                \
@@ -363,6 +368,7 @@ static const struct ck_layout layouts[] = {
     ENTRY(ck_permute),
     ENTRY(ck_pool2d),
     ENTRY(ck_probe),
+    ENTRY(ck_streams),
     ENTRY(ck_reduce),
     ENTRY(ck_softmax),
     ENTRY(ck_unary),

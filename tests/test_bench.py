@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import convkit
+from convkit import _core
 from convkit.bench import (
     cli,
     footprint,
@@ -26,7 +27,15 @@ from convkit.bench import (
 )
 from convkit.bench.measure import FEW, geometric_mean, interleave, ratio
 from convkit.bench.shapes import CONV_SHAPES
-from convkit.bench.tasks import ConvData, NotOffered, OpData, Task, bytes_moved, prepare
+from convkit.bench.tasks import (
+    ConvData,
+    NotOffered,
+    OpData,
+    Task,
+    bytes_moved,
+    passes_over_memory,
+    prepare,
+)
 from convkit.bench.workers import Failed, Workers
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
@@ -192,6 +201,26 @@ def test_bytes_are_those_of_the_arrays():
     assert bytes_moved(task) == 3 * 4 * (3 * 4 * 4 * 2)
     assert bytes_moved(Task("op", "adam", "fwd", 64, (10,))) == 7 * 4 * 10
     assert bytes_moved(Task("op", "dense", "fwd", 3, (4, 2))) is None
+
+
+@pytest.mark.parametrize("past_caches", [False, True])
+def test_bare_passes_read_and_write_what_the_operation_does(past_caches):
+    task = Task("op", "max_pool", "both", 3, (16, 16, 8))
+    ((x, _),), ((y, _), (winner, _)) = passes_over_memory(task)[0]
+    assert (x.nbytes, y.nbytes, winner.nbytes) == (24576, 6144, 1536)
+    passes = [([(x, 1)], [(y, 4), (winner, 16)]), ([(y, 4), (winner, 16)], [(x, 1)])]
+    x.view(np.float32)[:] = 1
+    _core.Streams(passes, past_caches).run()
+    for array in (x, y, winner):
+        assert (array.view(np.float32) > 0).all()
+
+    ((a, _), (b, _)), ((y, _),) = passes_over_memory(Task("op", "add_relu", "fwd", 2, (16, 16, 1)))[
+        0
+    ]
+    a.view(np.float32)[:] = np.arange(512)
+    b.view(np.float32)[:] = 0.5
+    _core.Streams([([(a, 1), (b, 1)], [(y, 1)])], past_caches).run()
+    np.testing.assert_array_equal(y.view(np.float32), np.arange(512) + 1.5)
 
 
 def test_what_a_library_lacks_is_not_offered():

@@ -48,7 +48,7 @@ def subclasses(cls):
 def test_every_kernel_has_an_op():
     known = {cls.kernel for cls in subclasses(Op)}
     packing = {cls.packs_by for cls in subclasses(Op)} - {""}
-    assert set(_core.kernel_ids) - known - packing == {"probe_fma", "probe_stream"}
+    assert set(_core.kernel_ids) - known - packing == {"probe_fma", "probe_streams"}
 
 
 # What every kernel is compared with: a float64 twin in a module of the tests, or NumPy itself.
@@ -94,7 +94,7 @@ def test_every_kernel_has_a_twin_that_tests_call():
     """A kernel that is added comes with what it is compared with."""
     named = [k for twins in TWINS.values() for kernels in twins.values() for k in kernels.split()]
     packing = {cls.packs_by for cls in subclasses(Op)} - {""}
-    assert sorted([*named, *packing, "probe_fma", "probe_stream"]) == sorted(_core.kernel_ids)
+    assert sorted([*named, *packing, "probe_fma", "probe_streams"]) == sorted(_core.kernel_ids)
     folder = Path(__file__).parent
     tests = "".join(path.read_text() for path in sorted(folder.glob("*.py")))
     for module, twins in TWINS.items():

@@ -75,13 +75,6 @@ def roofs(threads: int, seconds: float) -> dict[str, float]:
     }
 
 
-def bandwidth(threads: int, megabytes: int, seconds: float = 0.1) -> float:
-    """Measure the bandwidth (GB/s) over so much memory: that of the cache it fits."""
-    from convkit import _core
-
-    return _core.stream_gbs(threads, seconds, max(1, megabytes))
-
-
 def others_cpu_seconds(own: float) -> float:
     """Return the CPU time used since boot by all processes (Linux, else NaN) less `own`.
 

@@ -150,7 +150,11 @@ class Comparison:
             raise ValueError(f"bench: {task.name}: the builds differ in size: {numbers}")
         for library in infos:
             workers[library].ask("calibrate", self.suite.block_seconds)
-        times, others = self._undisturbed({library: _turn(workers, library) for library in infos})
+        ways = workers[OURS].ask("prepare_roofs", task, self.suite.block_seconds)
+        turns = {library: _turn(workers, library) for library in infos}
+        turns |= {way: _roof_turn(workers, way) for way in ways}
+        times, others = self._undisturbed(turns, (OURS, *ways))
+        bare = [times.pop(way) for way in ways]
         medians = {library: float(np.median(seconds)) for library, seconds in times.items()}
         row = {
             "name": task.name,
@@ -161,14 +165,16 @@ class Comparison:
             "others_cpus": others,
             "seconds": medians,
             "ratios": _ratios(times, medians),
-            "roof": self._roof(task, medians[OURS]),
+            "roof": self._roof(task, times[OURS], bare),
             "failures": failures,
         }
         if task.kind == "conv":
             row["errors"] = _errors(task, workers, list(medians))
         return row
 
-    def _undisturbed(self, turns: dict[str, Callable[[], float]]) -> tuple[dict[str, Any], float]:
+    def _undisturbed(
+        self, turns: dict[str, Callable[[], float]], always: Sequence[str]
+    ) -> tuple[dict[str, Any], float]:
         """Time all contenders, again if others were busy; return the quietest try's times.
 
         Beside it, how many CPUs others used meanwhile.
@@ -177,7 +183,7 @@ class Comparison:
         for _ in range(TRIES):
             start, before = time.perf_counter(), self._others()
             times = interleave(
-                turns, self.suite.rounds, always=(OURS,), limit_seconds=self.suite.row_seconds
+                turns, self.suite.rounds, always=always, limit_seconds=self.suite.row_seconds
             )
             others = (self._others() - before) / (time.perf_counter() - start)
             tries.append((others, times))
@@ -186,23 +192,28 @@ class Comparison:
         others, times = min(tries, key=lambda each: each[0])
         return times, others
 
-    def _roof(self, task: Task, seconds: float) -> dict[str, Any]:
-        """Say what binds a task, and which part of what the machine gives convkit reaches."""
+    def _roof(self, task: Task, seconds: Any, bare: Sequence[Any]) -> dict[str, Any]:
+        """Say what binds a task, and which part of what the machine gives convkit reaches.
+
+        `bare` are the times of bare passes over memory, in the same rounds, one per way to write.
+        """
         moved = bytes_moved(task)
         if moved is not None:
-            size = 4 * math.prod(task.shape) * (1 if len(task.shape) == 1 else task.batch)
-            now = self._workers[OURS].ask(
-                "call", machine.bandwidth, self._threads, math.ceil(2 * size / 2**20)
-            )
-            rate = moved / seconds / 1e9
-            return {"unit": "GB/s", "rate": rate, "limit": now, "part": rate / now}
-        rate = _flops(task) / seconds / 1e9
+            fastest = np.min(bare, axis=0)
+            part = float(np.median(fastest / seconds))
+            limit = moved / float(np.median(fastest)) / 1e9
+            return {"unit": "GB/s", "rate": part * limit, "limit": limit, "part": part}
+        rate = _flops(task) / float(np.median(seconds)) / 1e9
         limit = self.about["roofs"][-1]["fma_gflops"]
         return {"unit": "GFLOP/s", "rate": rate, "limit": limit, "part": rate / limit}
 
 
 def _turn(workers: Workers, library: str) -> Callable[[], float]:
     return lambda: workers[library].ask("turn")
+
+
+def _roof_turn(workers: Workers, way: str) -> Callable[[], float]:
+    return lambda: workers[OURS].ask("roof_turn", way)
 
 
 def _ratios(times: dict[str, Any], medians: dict[str, float]) -> dict[str, dict[str, Any]]:

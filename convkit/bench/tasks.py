@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import string
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,11 +133,7 @@ class ConvData:
 
 
 class OpData:
-    """Arrays of an operation: two inputs, a matrix or two vectors, the gradient of the output.
-
-    `passes` counts how often an array of the input's size has to be read or written, at least; the
-    roof of an operation bound by memory is that many bytes at the bandwidth measured.
-    """
+    """Arrays of an operation: two inputs, a matrix or two vectors, the gradient of the output."""
 
     def __init__(self, task: Task) -> None:
         rng = np.random.default_rng(0)
@@ -161,26 +158,57 @@ class OpData:
         self.beta = rng.random(shape[-1], np.float32)
 
 
-# (operation, direction) -> arrays of the input's size that are read or written, at the least:
-# pooling stores a quarter and, in training, a byte for each winner; batch norm reads its input for
-# the statistics and again to apply them, its gradient likewise reads two arrays twice; the ReLU of
-# a sum passes on one gradient, its mask known from the output.
+# (operation, direction) -> passes, each the arrays that it reads and writes, at the least. A number
+# after a name is the part of the input's bytes that the array has: pooling stores a quarter and, in
+# training, a byte for each winner. Batch norm reads its input for the statistics and again to apply
+# them, its gradient likewise reads two arrays twice. The ReLU of a sum passes on one gradient, its
+# mask known from the output.
 PASSES_OVER_MEMORY = {
-    ("max_pool", "fwd"): 1 + 1 / 4,
-    ("max_pool", "both"): (1 + 1 / 4 + 1 / 16) + (1 / 4 + 1 / 16 + 1),
-    ("batch_norm_relu", "fwd"): 3,
-    ("batch_norm_relu", "both"): 3 + 5,
-    ("add_relu", "fwd"): 3,
-    ("add_relu", "both"): 3 + 3,
-    ("sgd", "fwd"): 5,
-    ("adam", "fwd"): 7,
+    ("max_pool", "fwd"): (("x", "y4"),),
+    ("max_pool", "both"): (("x", "y4 winner16"), ("dy4 winner16", "dx")),
+    ("batch_norm_relu", "fwd"): (("x", ""), ("x", "y")),
+    ("batch_norm_relu", "both"): (("x", ""), ("x", "y"), ("x dy", ""), ("x dy", "dx")),
+    ("add_relu", "fwd"): (("a b", "y"),),
+    ("add_relu", "both"): (("a b", "y"), ("y dy", "dx")),
+    ("sgd", "fwd"): (("w dw m", "w m"),),
+    ("adam", "fwd"): (("w dw m v", "w m v"),),
 }
+
+# What is read and what is written, each with the part of the largest array that it is.
+Pass = tuple[list[tuple[Array, int]], list[tuple[Array, int]]]
+
+
+def _part(name: str) -> int:
+    return int(name.lstrip(string.ascii_letters) or 1)
+
+
+def _passes(task: Task) -> tuple[tuple[list[str], list[str]], ...]:
+    if task.kind != "op":
+        return ()
+    found = PASSES_OVER_MEMORY.get((task.name, task.direction), ())
+    return tuple((read.split(), written.split()) for read, written in found)
+
+
+def _bytes(task: Task) -> int:
+    samples = 1 if task.name in ("sgd", "adam") else task.batch
+    return 4 * samples * math.prod(task.shape)
 
 
 def bytes_moved(task: Task) -> float | None:
     """Return the bytes an operation has to move at the least, None where arithmetic binds."""
-    passes = PASSES_OVER_MEMORY.get((task.name, task.direction))
-    if task.kind != "op" or passes is None:
-        return None
-    samples = 1 if task.name in ("sgd", "adam") else task.batch
-    return 4 * passes * samples * float(np.prod(task.shape))
+    names = [name for each in _passes(task) for side in each for name in side]
+    return sum(_bytes(task) / _part(name) for name in names) if names else None
+
+
+def passes_over_memory(task: Task) -> list[Pass]:
+    """Return the passes of an operation bound by memory over arrays like its own."""
+    from convkit import _core
+
+    passes = _passes(task)
+    names = {name for each in passes for side in each for name in side}
+    arrays = {name: _core.aligned_empty(_bytes(task) // _part(name)) for name in sorted(names)}
+
+    def listed(side: list[str]) -> list[tuple[Array, int]]:
+        return [(arrays[name], _part(name)) for name in side]
+
+    return [(listed(read), listed(written)) for read, written in passes]

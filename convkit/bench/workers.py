@@ -15,9 +15,10 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
 
+from convkit import _core
 from convkit.bench import machine
 from convkit.bench.measure import Timer
-from convkit.bench.tasks import LIBRARIES, NotOffered, Task, prepare
+from convkit.bench.tasks import LIBRARIES, NotOffered, Task, passes_over_memory, prepare
 
 
 class Failed(ChildProcessError):
@@ -47,6 +48,24 @@ class _Server:
     def turn(self) -> float:
         """Do a block of work; return the seconds per unit."""
         return self._timer.turn()
+
+    def prepare_roofs(self, task: Task, seconds: float) -> list[str]:
+        """Prepare bare passes over arrays like a task's, for blocks of so many seconds.
+
+        Returns the names of the ways to write, for `roof_turn`; none where arithmetic binds.
+        """
+        self._roofs: dict[str, Timer] = {}
+        passes = passes_over_memory(task)
+        if passes:
+            for past_caches in (False, True):
+                timer = Timer(_core.Streams(passes, past_caches).run)
+                timer.calibrate(seconds)
+                self._roofs["past the caches" if past_caches else "through the caches"] = timer
+        return list(self._roofs)
+
+    def roof_turn(self, name: str) -> float:
+        """Make the passes for a block of time; return the seconds of all of them."""
+        return self._roofs[name].turn()
 
     def run(self, task: Task, units: int) -> None:
         """Build a task and do some units of work, without timing."""
