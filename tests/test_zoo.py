@@ -12,7 +12,7 @@ from convkit.bench import in_convkit, nets
 
 SHAPES = {
     "digits_cnn": (8, 8, 1),
-    **dict.fromkeys(("lenet5", "mnist_convnet"), (28, 28, 1)),
+    **dict.fromkeys(("lenet5", "mnist_convnet", "mnist_fast"), (28, 28, 1)),
 }
 
 
@@ -41,6 +41,7 @@ def test_nets_are_those_that_are_measured(name):
 COUNTS = {  # trainable and all
     "airbench94": (1_971_352, 1_973_950),
     "digits_cnn": (43_050, 43_050),
+    "mnist_fast": (30_354, 30_418),
     "mobilenet_tiny": (205_642, 209_616),
     "resnet20": (272_474, 274_048),
     "resnet9": (6_573_120, 6_577_606),

@@ -25,6 +25,7 @@ RECIPES = {
     "digits_cnn": "DigitsCnn",
     "lenet5": "LeNet5",
     "mnist_convnet": "MnistConvnet",
+    "mnist_fast": "MnistFast",
     "mobilenet_tiny": "MobileNetTiny",
     "resnet20": "ResNet20",
     "resnet9": "ResNet9",
