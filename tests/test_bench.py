@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -285,6 +286,31 @@ def test_a_process_measures_and_says_what_it_cannot():
             workers["convkit"].ask("prepare", Task("conv", "none"))
         with pytest.raises(Failed, match="exit code 3"):
             workers["numpy"].ask("call", os._exit, 3)
+        with pytest.raises(Failed, match="numpy: the process has ended"):
+            workers["numpy"].send("result")
+        workers.failures["jax"] = "jax: it is broken"
+        with pytest.raises(Failed, match="jax: it is broken"):
+            workers["jax"].ask("result")
+
+
+@pytest.mark.parametrize(
+    ("infos", "failures", "kind", "words"),
+    [
+        ({}, {"convkit": "out of memory"}, Failed, r"lenet5.*out of memory"),
+        ({"numpy": {}}, {}, Failed, r"lenet5.*not offered by convkit"),
+        (
+            {"convkit": {"numbers": 3}, "torch": {"numbers": 4}},
+            {},
+            ValueError,
+            r"lenet5: the builds differ in size: \{'convkit': 3, 'torch': 4\}",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(infos, failures, kind, words):
+    comparison = object.__new__(suites.Comparison)
+    comparison._workers = SimpleNamespace(each=lambda *_: (infos, failures))
+    with pytest.raises(kind, match=words):
+        comparison._row(Task("train", "lenet5"))
 
 
 @pytest.fixture(scope="module")

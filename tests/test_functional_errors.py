@@ -408,3 +408,45 @@ def test_absurd_sizes_are_refused_at_once(run_script):
     # along one axis, where it fits into memory.
     small = ("pool ", "strides ", "padding (0, 1048576)", "padding ((1048576, 1048576), (0, 0))")
     assert all(name.startswith(small) for name in computable), computable
+
+
+X, W = np.ones((1, 5, 5, 1), np.float32), np.ones((2, 2, 1, 1), np.float32)
+TOO_LARGE = 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "words"),
+    [
+        (lambda: F.relu([[1, 2], [3]]), ValueError, r"relu: x must be a regular array"),
+        (
+            lambda: F.conv2d(X, W, dilation=TOO_LARGE),
+            ValueError,
+            r"dilation=.* larger than 2",
+        ),
+        (lambda: F.conv2d(X, W, padding=TOO_LARGE), ValueError, r"padding must leave the height"),
+        (
+            lambda: F.conv2d_transpose(X, W, dilation=TOO_LARGE),
+            ValueError,
+            r"the output must have .* fewer than 2\*\*31 rows and columns",
+        ),
+        (
+            lambda: F.conv2d(X, W, groups=np.ones(2, int)),
+            TypeError,
+            r"groups must be an int, got groups=",
+        ),
+        (
+            lambda: F.activation_backward(X, X, "gelu", approximate=1),
+            TypeError,
+            r"approximate must be a bool, got 1",
+        ),
+        (
+            lambda: F.max_pool2d(X, return_argmax=True, out=np.empty((1, 2, 2, 1), np.float32)),
+            ValueError,
+            r"out must be None with return_argmax=True",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_no_kernel_can_take(call, kind, words):
+    with pytest.raises(kind, match=words):
+        call()

@@ -324,3 +324,10 @@ def test_metrics_of_ones_own(rng):
     assert found["largest_error"] == pytest.approx(np.abs(y - p).max(), rel=1e-6)
     assert found["mean_squared_error"] == pytest.approx(((y - p) ** 2).mean(), rel=1e-6)
     assert history["val_area"][-1] == found["area"]
+
+
+def test_a_loss_as_a_metric_needs_the_loss():
+    from convkit.metrics import regression
+
+    with pytest.raises(TypeError, match="Half must define _loss"):
+        type("Half", (regression._LossMetric,), {})()._loss()
