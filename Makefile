@@ -47,15 +47,15 @@ crash: $(VENV)/built ## kill trainings and saves at random times, fill the disk:
 	$(BIN)/python tests/crash.py
 
 lint: $(VENV)/built ## check style and types
-	$(BIN)/pip install --quiet --editable '.[lint]'
+	$(BIN)/pip install --quiet --group lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint convkit/*.pyx convkit/*.pxd
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint convkit/*.pyx convkit/*.pxd
 	$(BIN)/clang-format --dry-run --Werror csrc/*.c csrc/*.h csrc/*.inc tests/c/*.c
 
 format: $(VENV)/built ## format Python and C
-	$(BIN)/pip install --quiet --editable '.[lint]'
+	$(BIN)/pip install --quiet --group lint
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i csrc/*.c csrc/*.h csrc/*.inc tests/c/*.c
 

@@ -272,7 +272,7 @@ def peak_gflops(int threads, double seconds=0.2, int real_bytes=4):
 
 
 cdef class Streams:
-    """Passes over arrays in float32, one after the other, as an operation bound by memory makes them.
+    """Passes over float32 arrays, one after the other, as an operation bound by memory makes them.
 
     A pass is a pair of lists, what is read and what is written, of (array, part): the array has a
     `part`-th (1, 4 or 16) of the largest array's bytes; what is beyond whole kilobytes of that is
