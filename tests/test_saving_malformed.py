@@ -1,5 +1,6 @@
 """Files that are damaged or hostile: always FormatError, at once, and without much memory."""
 
+import copy
 import hashlib
 import json
 import sys
@@ -246,7 +247,7 @@ def mutate(rng, value):
         else:
             value[key] = mutate(rng, value[key])
         return value
-    return VALUES[rng.integers(len(VALUES))]
+    return copy.deepcopy(VALUES[rng.integers(len(VALUES))])
 
 
 def load_mutated(data, path, rng, count):

@@ -106,12 +106,13 @@ def softmax_cross_entropy(
                 f"{name}: labels of shape (N,) must be class numbers, got dtype {labels.dtype};"
                 " probabilities have shape (N, K)"
             )
+        dtype = result_type(logits)
+        logits = dense_array(logits, dtype)  # what memory cannot hold fails before labels are read
         if labels.min() < 0 or labels.max() >= classes:
             raise ValueError(
                 f"{name}: labels must lie in [0, {classes}), got values from {labels.min()} to"
                 f" {labels.max()}"
             )
-        dtype = result_type(logits)
         labels = dense_array(labels, np.int64)
         kind = 0
     else:
