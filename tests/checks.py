@@ -12,6 +12,7 @@ from tolerance import assert_close, assert_same_bits, assert_ulps, assert_within
 
 import convkit
 import convkit.functional as F
+from convkit.runtime import active_isa
 
 
 def draw_arrays(rng, dtype, *shapes):
@@ -170,7 +171,8 @@ def check_batch_norm(shape, mean, std, dtype, rng):
     eps = np.finfo(dtype).eps
     assert_close(got_mean, mean_ref, 4 * eps * (np.abs(mean_ref) + std_ref))
     condition = 1 + np.abs(mean_ref) / std_ref
-    assert_close(got_variance, variance_ref, 4 * eps * condition * (variance_ref + 1e-3))
+    # Besides, up to 512 squares are added in a row: a few ulp more.
+    assert_close(got_variance, variance_ref, 8 * eps * condition * (variance_ref + 1e-3))
     assert (got_variance >= 0).all()
     xhat = (x - mean_ref) / std_ref
     error = 4 * eps * np.abs(gamma_) * condition * (1 + np.abs(xhat))
@@ -218,6 +220,19 @@ def check_batch_norm_inference(shape, epsilon, dtype, rng):
 ULPS = {"relu": 0, "leaky_relu": 1, "hard_sigmoid": 2, "hard_silu": 2}
 
 
+def _tail_ulps(size, dtype, parameters):
+    """Return by how many ulp exp of a rounded argument may be off, in gelu's tail.
+
+    The tanh form rounds its argument four times. The exact one has x^2 without a rounding error
+    where FMA is fused; else, and in float64, where its twin rounds as well, an ulp is x^2 ulp.
+    """
+    if parameters.get("approximate"):
+        return 2 * 1.5957691 * (size + 0.044715 * size**3)
+    if dtype == np.float64:
+        return 2 * size**2
+    return size**2 if active_isa() == "baseline" else 0
+
+
 def check_activation(name, parameters, x):
     """Check y of an activation."""
     dtype = x.dtype
@@ -226,10 +241,11 @@ def check_activation(name, parameters, x):
     y = getattr(F, name)(x, **parameters)
     assert y.dtype == dtype
     size, info = np.abs(x.astype(np.float64)), np.finfo(dtype)
-    # gelu's left tail is exp(-x^2 / 2) or steeper: an ulp of the argument is x^2 ulp of the result,
-    # and the float64 twin is off by as much as a float64 result.
-    tail = np.where(x < 0, np.minimum(size, 40) ** 2, 0) if name == "gelu" else 0
-    tail = tail * (dtype.itemsize // 4)
+    tail = (
+        np.where(x < 0, _tail_ulps(np.minimum(size, 40), dtype, parameters), 0)
+        if name == "gelu"
+        else 0
+    )
     # Where exp(x) is subnormal it may be flushed, so x * exp(x) may be zero.
     flushed = info.tiny * (1 + 2 * np.maximum(size, 1) * (x < 0))
     assert_close(y, y_ref, (ULPS.get(name, 4) + tail) * info.eps * np.abs(y_ref) + flushed)
