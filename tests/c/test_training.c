@@ -369,7 +369,7 @@ static void check_program(void) {
     const struct ck_activation busy = {
         .y = y, .x = x, .count = count, .activation = CK_GELU, .alpha = 0};
     const struct ck_affine update = {state, state, count, 2, 0};
-    enum { BUSY = 4000 }; /* far longer than it takes until the first poll */
+    enum { BUSY = 200000 }; /* seconds, where the first poll comes after 50 ms */
     struct ck_instruction *instructions = allocate(BUSY + 1, sizeof *instructions);
     for (int i = 0; i < BUSY; i++)
         instructions[i] = (struct ck_instruction){CK_activation_forward, 1, &busy};
