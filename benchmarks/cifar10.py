@@ -81,9 +81,9 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     (x, y), (x_test, y_test) = cifar10.load_data()
     data = (x[: given.images], y[: given.images, 0]), (x_test, y_test[:, 0])
     result = {
-        **{"library": given.library, "model": given.model, "seed": given.seed},
+        **{"library": given.trained_with, "model": given.model, "seed": given.seed},
         **{"images": len(data[0][0]), "threads": given.threads},
-        **LIBRARIES[given.library](given, data),
+        **LIBRARIES[given.trained_with](given, data),
         "peak_mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     print({name: value for name, value in result.items() if name != "history"})
@@ -114,14 +114,16 @@ def main() -> None:
     """Train, print, and write what was printed with the history."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
-    parser.add_argument("--library", choices=[*LIBRARIES, "both"], default="convkit")
+    parser.add_argument(
+        "--library", dest="trained_with", choices=[*LIBRARIES, "both"], default="convkit"
+    )
     parser.add_argument("--epochs", type=int, help="default: the recipe's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--images", type=int, help="train on the first of them only")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    result = run_both(given) if given.library == "both" else run(given)
+    result = run_both(given) if given.trained_with == "both" else run(given)
     if given.json:
         given.json.write_text(json.dumps(result, indent=2) + "\n")
 

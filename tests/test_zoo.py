@@ -159,3 +159,8 @@ def test_the_command_trains_with_views(tmp_path, monkeypatch, capsys, rng):
     model = convkit.load_model(tmp_path / "m.convkit")
     assert model.optimizer.slow_step_size.power == 3
     assert cli.main(["evaluate", "cifar10", "--load", str(tmp_path / "m.convkit")]) == 0
+
+
+def test_a_recipe_says_what_it_lacks():
+    with pytest.raises(NotImplementedError, match="Half must define network"):
+        type("Half", (zoo.Recipe,), {})().network(None, 10)

@@ -110,7 +110,7 @@ class Worker:
     """A library's process. Raises Failed where it cannot start."""
 
     def __init__(self, library: str, threads: int, environ: Mapping[str, str]) -> None:
-        self.library = library
+        self.name = library
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
@@ -125,7 +125,7 @@ class Worker:
         try:
             self._connection.send((method, arguments))
         except OSError:
-            raise Failed(f"{self.library}: the process has ended") from None
+            raise Failed(f"{self.name}: the process has ended") from None
 
     def receive(self) -> Any:
         """Wait for the answer. Raises NotOffered or Failed."""
@@ -134,12 +134,12 @@ class Worker:
         except (EOFError, OSError):
             self._process.join(1)
             raise Failed(
-                f"{self.library}: the process ended with exit code {self._process.exitcode}"
+                f"{self.name}: the process ended with exit code {self._process.exitcode}"
             ) from None
         if how == "not offered":
             raise NotOffered(value)
         if how == "failed":
-            raise Failed(f"{self.library}: {value}")
+            raise Failed(f"{self.name}: {value}")
         return value
 
     def ask(self, method: str, *arguments: Any) -> Any:

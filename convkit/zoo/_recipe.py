@@ -26,7 +26,7 @@ class Recipe:
 
     def network(self, x: Any, classes: int) -> Any:
         """Return the class probabilities of normalized images x, as a symbolic tensor."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define network")
 
     def augmentation(self, height: int, width: int) -> list[Layer]:
         """Return what changes the training images of a height and width, if they are in colour."""
