@@ -22,7 +22,16 @@ from convkit.runtime import show_config as show_config
 
 # Loaded when first asked for, so that `import convkit` costs little.
 _MODULES = (
-    *("activations", "callbacks", "constraints", "datasets", "functional", "initializers"),
+    *(
+        "activations",
+        "backend",
+        "callbacks",
+        "constraints",
+        "data",
+        "datasets",
+        "functional",
+        "initializers",
+    ),
     *("interchange", "layers", "losses", "metrics", "models", "ops", "optimizers"),
     *("regularizers", "saving", "schedules", "tta", "utils", "viz", "zoo"),
 )
@@ -30,15 +39,18 @@ _NAMES = {
     "Model": "convkit.model",
     "Sequential": "convkit.model",
     "Input": "convkit.layers",
+    "Layer": "convkit.layers",
     "load_model": "convkit.saving",
 }
 
 __all__ = [
     "FormatError",
     "Input",
+    "Layer",
     "Model",
     "Sequential",
     "activations",
+    "backend",
     "callbacks",
     "constraints",
     "datasets",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 from convkit import _check
+from convkit._elsewhere import for_argument
 
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -20,9 +21,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def unknown_argument(function: str, name: str, value: Any, known: Iterable[str]) -> TypeError:
     """Return the error for an argument that does not exist."""
-    return TypeError(
-        f"{function}: unknown argument {name}={value!r}; {_check.suggestion(name, known)}"
-    )
+    advice = for_argument(function, name) or _check.suggestion(name, known)
+    return TypeError(f"{function}: unknown argument {name}={value!r}; {advice}")
 
 
 @functools.cache

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from convkit._elsewhere import for_attribute
+
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 
@@ -118,14 +120,24 @@ def _nearest(value: str, names: list[str]) -> str | None:
 
 
 def missing_attribute(owner: str, name: str, known: Iterable[str]) -> AttributeError:
-    """Return the error for an attribute that does not exist; it suggests the nearest that does.
+    """Return the error for an attribute that does not exist; it says what to write instead.
 
     Python itself suggests one in a terminal only, not in notebooks.
     """
-    near = None if name.startswith("_") else _nearest(name, sorted(known))
-    hint = f"; did you mean {near!r}?" if near else ""
+    advice, public = for_attribute(owner, name), [n for n in sorted(known) if n[0] != "_"]
+    near = None if advice or name.startswith("_") else _nearest(name, public)
+    hint = f"; {advice}" if advice else f"; did you mean {near!r}?" if near else ""
     # With a name and no object Python does not add a suggestion of its own.
     return AttributeError(f"{owner} has no attribute {name!r}{hint}", name=name)
+
+
+def missing_from(module: str, known: Iterable[str]) -> Callable[[str], Any]:
+    """Return a `__getattr__` for a module: it raises the error for a name that does not exist."""
+
+    def getattr_of_module(name: str) -> Any:
+        raise missing_attribute(f"module {module!r}", name, known)
+
+    return getattr_of_module
 
 
 def one_of(function: str, name: str, value: Any, known: Iterable[str]) -> str:

@@ -1,4 +1,7 @@
-"""Let `from convkit.keras.layers import Dense` import convkit.layers itself, not a second copy."""
+"""Let `from convkit.keras.layers import Dense` import convkit.layers itself, not a second copy.
+
+Modules that Keras has in another place, or that convkit does not have, are found here too.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,41 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from convkit._elsewhere import for_attribute
+
 PREFIX = "convkit.keras."
+MOVED = {"convkit.optimizers.schedules": "convkit.schedules"}
+
+
+def _advice(name: str) -> str | None:
+    """Return what to write instead of importing a module, or None."""
+    return for_attribute("module 'convkit'", name.removeprefix(PREFIX).removeprefix("convkit."))
 
 
 class KerasNames:
     """Find and load convkit.keras.NAME: the module convkit.NAME, as it is."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Return how to load a module below convkit.keras, None for all others."""
-        if not name.startswith(PREFIX):
-            return None
-        return ModuleSpec(name, self)  # type: ignore[arg-type]
+        """Return how to load a module of Keras, None for convkit's own and all others."""
+        if (
+            name.startswith(PREFIX)
+            or name in MOVED
+            or (name.startswith("convkit.") and _advice(name))
+        ):
+            return ModuleSpec(name, self)  # type: ignore[arg-type]
+        return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Import the module that the name stands for."""
+        advice = _advice(spec.name)
+        message = f"No module named {spec.name!r}" + (f"; {advice}" if advice else "")
+        if advice:
+            raise ModuleNotFoundError(message, name=spec.name)
+        target = "convkit." + spec.name.removeprefix(PREFIX).removeprefix("convkit.")
         try:
-            module = importlib.import_module("convkit." + spec.name.removeprefix(PREFIX))
+            module = importlib.import_module(MOVED.get(target, target))
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(f"No module named {spec.name!r}", name=spec.name) from error
+            raise ModuleNotFoundError(message, name=spec.name) from error
         spec.loader_state = module.__spec__
         return module
 

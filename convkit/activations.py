@@ -27,7 +27,7 @@ Values = Any
 
 
 def _symbolic(x: Values) -> bool:
-    from convkit.layers.base import SymbolicTensor  # layers use this module
+    from convkit.layers.symbolic import SymbolicTensor  # layers use this module
 
     return isinstance(x, SymbolicTensor)
 

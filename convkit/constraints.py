@@ -138,3 +138,7 @@ def get(identifier: Any) -> Constraint | None:
         return classes[name].from_config(identifier.get("config", {}))
     names = {**NAMES, **classes}
     return names[_check.one_of("constraints.get", "constraint", identifier, names)]()
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _check.missing_from(__name__, __all__)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,6 +200,11 @@ def weights(
                 f" {len(y)} samples"
             )
     if class_weight is not None:
+        if not isinstance(class_weight, Mapping):
+            raise TypeError(
+                f"{function}: class_weight must be a dict from class numbers to weights, such as"
+                f" {{0: 1.0, 1: 2.5}}, got class_weight={class_weight!r}"
+            )
         numbers = _classes_of_samples(function, y, loss)
         missing = set(np.unique(numbers).tolist()) - {int(k) for k in class_weight}
         if missing:
@@ -224,3 +229,7 @@ def _classes_of_samples(function: str, y: Array, loss: Loss) -> Array:
         f"{function}: class_weight needs one class per sample, got {loss.name} and y of shape"
         f" {y.shape}; pass sample_weight"
     )
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _check.missing_from(__name__, ())

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import itertools
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,14 +23,18 @@ from convkit import _check
 from convkit.ops.elementwise import SOURCE_TYPES
 
 __all__ = [
+    "Batches",
     "Prefetcher",
     "PyDataset",
     "Rows",
     "Slices",
     "Stream",
+    "begin",
     "is_stream",
     "is_unreadable_map",
+    "split",
     "unpack",
+    "validation_arrays",
 ]
 
 AHEAD = 2  # batches that are ready before they are asked for
@@ -116,6 +123,35 @@ class Slices(PyDataset):
     def reorder(self, generator: np.random.Generator) -> None:
         """Choose another order of the rows."""
         self._order = generator.permutation(len(self._order))
+
+
+@dataclass
+class Batches:
+    """Samples of all inputs with labels and weights of all outputs, ready to be gathered from.
+
+    An output without a loss has neither.
+    """
+
+    x: list[NDArray[Any]]
+    y: list[NDArray[Any] | None]
+    weights: list[NDArray[Any] | None]
+    first: int = 0  # the number of the first sample, for random ops
+
+    @cached_property
+    def numbers(self) -> NDArray[np.int64]:
+        """Number the samples."""
+        return np.arange(self.first, self.first + len(self), dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.x[0])
+
+    def part(self, rows: slice) -> Batches:
+        """Return some of the samples."""
+        y, weights = (
+            [None if array is None else array[rows] for array in arrays]
+            for arrays in (self.y, self.weights)
+        )
+        return Batches([array[rows] for array in self.x], y, weights, self.first + rows.start)
 
 
 class Rows:
@@ -321,3 +357,40 @@ class Stream:
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
+
+
+def validation_arrays(data: Any) -> tuple[Any, Any, Any]:
+    """Return (x, y, sample_weight) of validation data, which may yield batches."""
+    if is_stream(data):
+        return data, None, None
+    if not isinstance(data, list | tuple) or len(data) not in (2, 3):
+        raise ValueError(
+            "fit: validation_data must be (x, y), (x, y, sample_weight), or yield such batches"
+        )
+    return (*data, None)[:3]
+
+
+def split(source: Rows | Stream, share: float, size: int, given: Any) -> tuple[Rows, Rows]:
+    """Return the first samples for training and the last share of them for validation."""
+    if not isinstance(source, Rows):
+        raise ValueError(
+            f"fit: validation_split={given!r} needs arrays, x yields batches; pass validation_data"
+        )
+    count = len(source.batches)
+    kept = int(count * (1 - share))
+    if kept < 1 or kept == count:
+        raise ValueError(
+            f"fit: validation_split={given!r} of {count} samples leaves no samples for one of both"
+            " sides"
+        )
+    return source.part(slice(0, kept)), Rows(source.batches.part(slice(kept, None)), size)
+
+
+def begin(function: str, source: Rows | Stream, later: bool) -> bool:
+    """Begin an epoch; without batches an error for the first one, a warning for a later one."""
+    if source.begin():
+        return True
+    if not later:
+        raise ValueError(f"{function}: data must yield at least one batch, got none")
+    warnings.warn(f"{function}: the data ended before the last epoch", stacklevel=4)
+    return False

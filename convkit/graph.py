@@ -66,6 +66,10 @@ class Variable:
         view.flags.writeable = False
         return view
 
+    def numpy(self) -> NDArray[Any]:
+        """Copy the value."""
+        return self.value.copy()
+
     def assign(self, value: ArrayLike) -> None:
         """Copy `value` in. Raises ValueError unless it has the variable's shape."""
         array = np.asarray(value)

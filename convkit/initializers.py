@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -243,6 +243,14 @@ class Dirac(Initializer):
         return result
 
 
+# Keras also has them under the names that strings have.
+constant, identity, ones, orthogonal, zeros = Constant, Identity, Ones, Orthogonal, Zeros
+glorot_normal, glorot_uniform = GlorotNormal, GlorotUniform
+he_normal, he_uniform = HeNormal, HeUniform
+lecun_normal, lecun_uniform = LecunNormal, LecunUniform
+random_normal, random_uniform = RandomNormal, RandomUniform
+truncated_normal, variance_scaling = TruncatedNormal, VarianceScaling
+
 _KINDS: tuple[type[Initializer], ...] = (
     *(Constant, Dirac, GlorotNormal, GlorotUniform, HeNormal, HeUniform, Identity),
     *(LecunNormal, LecunUniform, Ones, Orthogonal, RandomNormal, RandomUniform),
@@ -255,3 +263,7 @@ NAMES |= {"uniform": RandomUniform, "normal": RandomNormal}
 def get(identifier: Any) -> Initializer:
     """Return an initializer from a name, a class name, a class, a config or an instance."""
     return _lookup.find("initializers.get", "initializer", identifier, Initializer, NAMES)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _check.missing_from(__name__, [*NAMES, *(kind.__name__ for kind in _KINDS)])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,8 @@ from convkit.callbacks.base import CallbackList
 from convkit.compiler import Program, Workspace, compile
 from convkit.feeding import Stream, is_stream, unpack
 from convkit.graph import Graph, Tensor, Variable
-from convkit.layers.base import Call, Input, Layer, SymbolicTensor, unique_name
+from convkit.layers.base import Layer
+from convkit.layers.symbolic import Call, Input, SymbolicTensor, calls_between, unique_name
 from convkit.training import Trainer
 
 __all__ = ["Model", "Sequential"]
@@ -40,8 +40,18 @@ class Model(Trainer, Layer):
     several_inputs = True
 
     def __init__(
-        self, inputs: Any, outputs: Any, name: str | None = None, trainable: bool = True
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
     ) -> None:
+        if inputs is None or outputs is None:
+            raise TypeError(
+                f"{type(self).__name__}: a model is made of inputs and outputs, Model(inputs,"
+                " outputs); where call says what to compute, derive from layers.Layer instead and"
+                " write Sequential([Input(shape), YourLayer()])"
+            )
         self._begin(name or unique_name("Functional"), trainable)
         self._connect(inputs, outputs)
 
@@ -75,7 +85,7 @@ class Model(Trainer, Layer):
         names = [tensor.name for tensor in starts]
         if len(set(names)) < len(names):
             raise ValueError(f"Model: inputs must be different and differ in name, got {names}")
-        self._calls: list[Call] = _calls_between(starts, ends)
+        self._calls: list[Call] = calls_between(starts, ends)
         self._inputs: list[SymbolicTensor] = starts
         self._outputs: list[SymbolicTensor] = ends
         self.layers = list(dict.fromkeys(call.layer for call in self._calls))
@@ -184,6 +194,11 @@ class Model(Trainer, Layer):
     def outputs(self) -> list[SymbolicTensor]:
         """The symbolic outputs."""
         return self._outputs
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs."""
+        return [tensor.name for tensor in self._inputs]
 
     @property
     def output_names(self) -> list[str]:
@@ -378,6 +393,11 @@ class Model(Trainer, Layer):
         hooks.call("on_predict_end", {})
         return results if self._several else results[0]
 
+    @named_arguments
+    def predict_on_batch(self, x: Any) -> Any:
+        """Compute the output for samples x, all in one batch."""
+        return self._run(x, False)
+
     def _predict_stream(
         self, x: Any, size: int, steps: int | None, hooks: CallbackList
     ) -> list[Array]:
@@ -429,20 +449,9 @@ class Model(Trainer, Layer):
         x: samples, a single sample, or a list of samples for each of several inputs. Options are
         those of convkit.viz.feature_maps. Raises ImportError without matplotlib.
         """
-        from convkit import viz
+        from convkit.viz._model import plot_feature_maps
 
-        self._require_built("plot_feature_maps", x)
-        if len(self._inputs) > 1:
-            maps, image = self.feature_maps([np.asarray(part)[:1] for part in x]), None
-        else:
-            first, shape = np.asarray(x), self.input_shape[1:]
-            first = first[None] if shape in (first.shape, (*first.shape, 1)) else first[:1]
-            maps, image = self.feature_maps(first), first[0] if len(shape) > 1 else None
-        single: dict[str, Array] = {}
-        for name, value in maps.items():
-            several = isinstance(value, list)
-            single |= {f"{name}[{i}]": v for i, v in enumerate(value)} if several else {name: value}
-        return viz.feature_maps(single, image, **options)
+        return plot_feature_maps(self, x, options)
 
     @named_arguments
     def plot_filters(self, layer: str | int | None = None, **options: Any) -> Any:
@@ -451,22 +460,9 @@ class Model(Trainer, Layer):
         Options are those of convkit.viz.filters. Raises ValueError for a layer without filters and
         ImportError without matplotlib.
         """
-        from convkit import viz
+        from convkit.viz._model import plot_filters
 
-        having = list(_convolutions(self.layers))
-        named = {part.name: part for part in having}
-        chosen: Any
-        if layer is None:
-            chosen = having[0] if having else None
-        elif isinstance(layer, str):
-            chosen = named[layer] if layer in named else self.get_layer(layer)
-        else:
-            chosen = self.layers[layer]
-        if chosen not in having:
-            what = "the model" if chosen is None else f"layer {chosen.name!r}"
-            names = ", ".join(named) or "none"
-            raise ValueError(f"plot_filters: {what} has no filters; layers that have: {names}")
-        return viz.filters(chosen, **{"title": chosen.name, **options})
+        return plot_filters(self, layer, options)
 
     def _require_built(self, function: str, x: Any) -> None:
         """Subclasses that build themselves from data do it here."""
@@ -474,96 +470,22 @@ class Model(Trainer, Layer):
     # ---- report --------------------------------------------------------------------------------
 
     @named_arguments
-    def summary(self, print_fn: Any = print) -> None:
-        """Print a table of layers, output shapes and parameter counts."""
-        head = ["Layer (type)", "Output Shape", "Param #"]
-        rows = [[f"{t.name} (InputLayer)", str(t.shape), "0"] for t in self._inputs]
-        for call in self._calls:
-            title = f"{call.layer.name} ({type(call.layer).__name__})"
-            shapes = ", ".join(str(t.shape) for t in call.outputs)
-            rows.append([title, shapes, f"{call.layer.count_params():,}"])
-        if not self._is_chain():
-            head.append("Connected to")
-            sources = [*([""] * len(self._inputs)), *(_names(call.inputs) for call in self._calls)]
-            rows = [[*row, source] for row, source in zip(rows, sources, strict=True)]
-        widths = [max(len(row[i]) for row in (head, *rows)) + 2 for i in range(len(head))]
-        rule = "-" * sum(widths)
-        total = self.count_params()
-        trainable = sum(variable.value.size for variable in self.trainable_variables)
-        size = np.dtype(self.dtype).itemsize
-        lines = [f'Model: "{self.name}"', rule]
-        for row in (head, *rows):
-            lines.append(
-                "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            )
-            if row is head:
-                lines.append("=" * sum(widths))
-        kept = self.optimizer.count_params() if self.optimizer else 0
-        counts = [("Total", total + kept), ("Trainable", trainable)]
-        counts += [("Non-trainable", total - trainable), *([("Optimizer", kept)] if kept else [])]
-        lines.append(rule)
-        lines += [f"{name} params: {n:,} ({_size_text(n * size)})" for name, n in counts]
-        print_fn("\n".join(line.rstrip() for line in lines))
+    def summary(
+        self,
+        line_length: int | None = None,
+        *,
+        print_fn: Any = print,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+    ) -> None:
+        """Print a table of layers, output shapes and parameter counts, line_length wide or more.
 
-    def _is_chain(self) -> bool:
-        before = self._inputs[0]
-        for call in self._calls:
-            if call.inputs != [before]:
-                return False
-            before = call.outputs[0]
-        return len(self._inputs) == 1
+        expand_nested also lists the layers of models inside, show_trainable says which layers
+        training changes.
+        """
+        from convkit._summary import summary_text
 
-
-def _names(tensors: Sequence[SymbolicTensor]) -> str:
-    return ", ".join(tensor.name for tensor in tensors)
-
-
-def _calls_between(
-    inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
-) -> list[Call]:
-    """Return the recorded calls that lead from inputs to outputs, in an order to run them in."""
-    calls: list[Call] = []
-    seen: set[int] = set()
-    # An explicit stack: chains of layers may be longer than Python's recursion goes deep.
-    stack: list[tuple[SymbolicTensor, bool]] = [(end, False) for end in reversed(outputs)]
-    starts = {id(tensor) for tensor in inputs}
-    while stack:
-        tensor, ready = stack.pop()
-        call = tensor.call
-        if id(tensor) in starts:
-            seen.add(id(tensor))
-        elif call is None:
-            raise ValueError(
-                f"Model: outputs depend on another input, {tensor}, than the given {_names(inputs)}"
-            )
-        elif id(call) in seen:
-            continue
-        elif ready:
-            seen.add(id(call))
-            calls.append(call)
-        else:
-            stack.append((tensor, True))
-            stack.extend((source, False) for source in reversed(call.inputs))
-    unused = [tensor for tensor in inputs if id(tensor) not in seen]
-    if unused:
-        raise ValueError(f"Model: outputs do not depend on inputs {_names(unused)}")
-    return calls
-
-
-def _convolutions(layers: Sequence[Any]) -> Iterator[Layer]:
-    """Find the layers with filters, those of models inside of the model included."""
-    for layer in layers:
-        if isinstance(layer, Model):
-            yield from _convolutions(layer.layers)
-        elif np.ndim(getattr(layer, "kernel", 0)) == 4:
-            yield layer
-
-
-def _size_text(nbytes: int) -> str:
-    if not nbytes:
-        return "0.00 B"
-    power = min(3, int(math.log(nbytes, 1024)))
-    return f"{nbytes / 1024**power:.2f} {('B', 'KB', 'MB', 'GB')[power]}"
+        print_fn(summary_text(self, line_length or 0, expand_nested, show_trainable))
 
 
 class Sequential(Model):
@@ -649,8 +571,11 @@ class Sequential(Model):
         self._rebuild()
 
     @named_arguments
-    def summary(self, print_fn: Any = print) -> None:
-        """Print a table of layers, output shapes and parameter counts."""
+    def summary(self, line_length: int | None = None, **options: Any) -> None:
+        """Print a table of layers, as Model.summary does, once the input's shape is known."""
         if not self.built:
-            raise ValueError("summary: the input shape is not known yet; start with Input(shape)")
-        super().summary(print_fn)
+            raise ValueError(
+                "summary: the input shape is not known yet; start with Input(shape), or call"
+                " build((None, height, width, channels)) first"
+            )
+        super().summary(line_length, **options)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from convkit._check import missing_attribute
+from convkit import _check
 from convkit._config import deserialize
 from convkit.model import Model as Model
 from convkit.model import Sequential as Sequential
@@ -41,7 +41,4 @@ def clone_model(model: Model) -> Model:
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name):
-        """Raise the error for a name that does not exist, with the nearest that does."""
-        raise missing_attribute("module 'convkit.models'", name, __all__)
+    __getattr__ = _check.missing_from(__name__, __all__)

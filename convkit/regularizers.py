@@ -5,7 +5,7 @@ A layer's `kernel_regularizer="l2"` puts one on its kernel's variable (`Variable
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -80,3 +80,7 @@ def _from_dict(value: dict[str, Any]) -> Regularizer:
     classes = {cls.__name__: cls for cls in NAMES.values()}
     name = _check.one_of("regularizers.get", "class_name", value.get("class_name"), classes)
     return classes[name].from_config(value.get("config", {}))
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _check.missing_from(__name__, __all__)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convkit import _check, _lookup
 from convkit._config import Configurable
@@ -324,3 +324,7 @@ def get(value: Any) -> LearningRateSchedule:
     if isinstance(value, int | float):
         return ConstantLearningRate(value)
     return _lookup.find("schedules.get", "schedule", value, LearningRateSchedule, NAMES)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _check.missing_from(__name__, __all__)

@@ -3,86 +3,43 @@
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convkit import _check, data, losses, metrics, ops, optimizers, runtime
+from convkit import _check, data, losses, optimizers, runtime
 from convkit._arguments import named_arguments
 from convkit.callbacks.base import CallbackList, History, ProgressBar, logs_text
-from convkit.feeding import Rows, Slices, Stream, is_stream, is_unreadable_map, unpack
-from convkit.graph import Tensor
+from convkit.feeding import (
+    Batches,
+    Rows,
+    Slices,
+    Stream,
+    begin,
+    is_stream,
+    is_unreadable_map,
+    split,
+    unpack,
+    validation_arrays,
+)
 from convkit.metrics import Metric
+from convkit.targets import (
+    Target,
+    each,
+    emit_losses,
+    find_metric,
+    listed,
+    make_targets,
+    per_output,
+)
 
 if TYPE_CHECKING:
     import threading
 
 Array = NDArray[Any]
-
-
-@dataclass
-class Batches:
-    """Samples of all inputs with labels and weights of all outputs, ready to be gathered from.
-
-    An output without a loss has neither.
-    """
-
-    x: list[Array]
-    y: list[Array | None]
-    weights: list[Array | None]
-    first: int = 0  # the number of the first sample, for random ops
-
-    @cached_property
-    def numbers(self) -> NDArray[np.int64]:
-        """Number the samples."""
-        return np.arange(self.first, self.first + len(self), dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self.x[0])
-
-    def part(self, rows: slice) -> Batches:
-        """Return some of the samples."""
-        y, weights = (
-            [None if array is None else array[rows] for array in arrays]
-            for arrays in (self.y, self.weights)
-        )
-        return Batches([array[rows] for array in self.x], y, weights, self.first + rows.start)
-
-
-@dataclass
-class Handles:
-    """The tensors of a training or evaluation graph that batches are fed to and read from.
-
-    y, weights, losses and preds are by output; losses and y are None where there is no loss.
-    """
-
-    x: list[Tensor]
-    y: list[Tensor | None]
-    weights: list[Tensor | None]
-    total: Tensor
-    losses: list[Tensor | None]
-    preds: list[Tensor]
-
-
-@dataclass
-class Target:
-    """What is trained for at one output: its loss, the loss's weight in the total, its metrics."""
-
-    name: str
-    loss: losses.Loss | None
-    weight: float
-    metrics: list[Metric]
-    weighted_metrics: list[Metric]
-
-    @property
-    def all_metrics(self) -> list[Metric]:
-        """All metrics, those with weights last."""
-        return [*self.metrics, *self.weighted_metrics]
 
 
 @dataclass
@@ -161,16 +118,18 @@ class Trainer:
         Raises ValueError for names that do not exist, with the nearest that does.
         """
         chosen = optimizers.get(optimizer)
-        chosen_loss = _each(losses.get, loss)
+        chosen_loss = each(losses.get, loss)
         for wanted in (metrics, weighted_metrics):
-            _each(_metric, wanted)
+            each(find_metric, wanted)
         with self._lock:
             before = (self.optimizer, self.loss, self._loss_weights, self._metrics_wanted)
             self.optimizer, self.loss = chosen, chosen_loss
             self._loss_weights = loss_weights
             self._metrics_wanted = (metrics, weighted_metrics)
+            self._targets = None
             try:
-                self._targets = self._make_targets() if self.built and loss is not None else None
+                if self.built and loss is not None:
+                    self._make_targets()
             except Exception:
                 self.optimizer, self.loss, self._loss_weights, self._metrics_wanted = before
                 raise
@@ -186,37 +145,42 @@ class Trainer:
             "loss_weights": self._loss_weights,
         }
 
+    def _make_targets(self) -> list[Target]:
+        """Return the targets, made at the first call after compile with the outputs known."""
+        if self._targets is None:
+            sizes = [int(end.shape[-1]) for end in self._outputs]
+            self._targets = make_targets(
+                *(self.output_names, sizes, self.loss, self._loss_weights, self._metrics_wanted)
+            )
+        return self._targets
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics' objects, those of the last batches; the loss has none."""
+        return [metric for target in self._targets or [] for metric in target.all_metrics]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what `evaluate` returns, in its order: the losses, then the metrics."""
+        targets = self._targets or []
+        several = len(targets) > 1
+        names = ["loss", *(f"{t.name}_loss" for t in targets if several and t.loss)]
+        for target in targets:
+            prefix = f"{target.name}_" if several else ""
+            names += [prefix + metric.name for metric in target.all_metrics]
+        return names
+
+    def reset_metrics(self) -> None:
+        """Forget the batches that the metrics have counted in."""
+        for metric in self.metrics:
+            metric.reset_state()
+
     def _all_layers(self) -> list[Any]:
         """Return this model and all layers in it, also those of models inside."""
         found: list[Any] = [self]
         for layer in self.layers:
             found.extend(layer._all_layers() if isinstance(layer, Trainer) else [layer])
         return found
-
-    def _make_targets(self) -> list[Target]:
-        names = self.output_names
-        chosen = _per_output("loss", self.loss, names)
-        factors = _per_output("loss_weights", self._loss_weights, names)
-        plain, weighted = (_metrics_per_output(each, names) for each in self._metrics_wanted)
-        if not any(chosen):
-            raise ValueError(f"compile: loss must name a loss for an output, got {self.loss!r}")
-        targets = []
-        for name, loss, factor, *wanted, end in zip(
-            names, chosen, factors, plain, weighted, self._outputs, strict=True
-        ):
-            kind = loss.label_kind if loss else "values"
-            weight = 1.0 if factor is None else _check.number("compile", "loss_weights", factor)
-            listed = [_listed(each) for each in wanted]
-            if any(listed) and loss is None:
-                raise ValueError(f"compile: metrics of output {name!r} need a loss for it")
-            outputs = int(end.shape[-1])
-            made = [[_metric(each, kind, outputs) for each in some] for some in listed]
-            targets.append(Target(name, loss, weight, *made))
-            _number_equal_names(targets[-1].all_metrics)
-        all_metrics = [id(metric) for target in targets for metric in target.all_metrics]
-        if len(set(all_metrics)) < len(all_metrics):
-            raise ValueError("compile: every output needs metric objects of its own")
-        return targets
 
     # ---- data ----------------------------------------------------------------------------------
 
@@ -227,27 +191,26 @@ class Trainer:
             raise RuntimeError(f"{function}: compile the model first, with a loss")
         if y is None:
             raise ValueError(f"{function}: y must be given, got y=None")
-        if self._targets is None:
-            self._targets = self._make_targets()
+        targets = self._make_targets()
         arrays = data.inputs(function, x, self._inputs)
         count = len(arrays[0])
         if count == 0:
             raise ValueError(
                 f"{function}: x must hold at least one sample, got shape {arrays[0].shape}"
             )
-        names = [target.name for target in self._targets]
+        names = [target.name for target in targets]
         if len(names) == 1:
             given, weights = [y], [sample_weight]
         else:
             given = data.by_name(function, "y", y, names, "output")
-            weights = _per_output("sample_weight", sample_weight, names, function)
+            weights = per_output("sample_weight", sample_weight, names, function)
             if class_weight is not None:
                 raise ValueError(
                     f"{function}: class_weight needs a model with one output; pass sample_weight"
                 )
         batches = Batches(arrays, [], [])
         for target, end, of_output, weight in zip(
-            self._targets, self._outputs, given, weights, strict=True
+            targets, self._outputs, given, weights, strict=True
         ):
             labels = found = None
             if target.loss is not None:
@@ -299,7 +262,6 @@ class Trainer:
 
     def _loss_graph(self, training: bool, weighted: Sequence[bool]) -> Any:
         """Build the graph of a step: all losses, penalties, and in training the update."""
-        assert self._targets is not None and self.optimizer is not None
         now = [(layer, layer._trainable) for layer, _ in self._trained]
         try:
             # `trainable` is as it was at compile, whatever other models have set since.
@@ -313,40 +275,16 @@ class Trainer:
                 layer._trainable = trainable
 
     def _emit_step(self, training: bool, weighted: Sequence[bool]) -> Any:
-        assert self._targets is not None and self.optimizer is not None
+        assert self.optimizer is not None
         graph, given = self._graph(self.optimizer.iterations)
         results = self._replay(given, training)
-        handles = Handles(given, [], [], given[0], [], [results[id(t)] for t in self._outputs])
-        for target, pred, has_weights in zip(self._targets, handles.preds, weighted, strict=True):
-            y = weights = loss = None
-            if target.loss is not None:
-                integer = target.loss.label_kind == "integer"
-                shape = pred.shape[:-1] if integer else pred.shape
-                y = graph.input(shape, "int64" if integer else "real")
-                y.name = "y"
-                weights = graph.input((None,), name="weights") if has_weights else None
-                labels = y
-                for mixture in graph.mixtures:
-                    labels = ops.mix_labels(labels, pred.shape[-1] or 0, mixture)
-                loss = target.loss.emit(pred, labels, weights)
-            handles.y.append(y)
-            handles.weights.append(weights)
-            handles.losses.append(loss)
-        pairs = [
-            (loss, target.weight)
-            for loss, target in zip(handles.losses, self._targets, strict=True)
-            if loss is not None
-        ]
-        total = ops.total_loss([loss for loss, _ in pairs], [weight for _, weight in pairs])
-        for variable in graph.variables:
-            penalty = variable.regularizer
-            if penalty is not None and variable.trainable:
-                total = ops.penalty(total, graph.variable(variable), penalty.l1, penalty.l2)
+        preds = [results[id(t)] for t in self._outputs]
+        handles = emit_losses(graph, self._make_targets(), given, preds, weighted)
         if training:
-            self.optimizer.emit(graph, graph.gradients(total))
-        handles.total = total
-        several = [loss for loss, _ in pairs] if len(self._targets) > 1 else []
-        return graph, list(dict.fromkeys([total, *several, *handles.preds])), handles
+            self.optimizer.emit(graph, graph.gradients(handles.total))
+        losses = handles.losses if len(preds) > 1 else []
+        fetch = [t for t in (handles.total, *losses, *preds) if t is not None]
+        return graph, list(dict.fromkeys(fetch)), handles
 
     def _run_batch(
         self, batches: Batches, rows: NDArray[np.int64], training: bool
@@ -381,8 +319,7 @@ class Trainer:
         training = position is not None
         at = position or Position(0)
         if at.batch == 0:
-            for metric in self._all_metrics():
-                metric.reset_state()
+            self.reset_metrics()
         begin, end = (f"on_{'train' if training else 'test'}_batch_{when}" for when in _WHEN)
         begins, ends = hooks.listens(begin), hooks.listens(end)
         done = at.batch
@@ -411,19 +348,10 @@ class Trainer:
                     break
         return self._logs(at.totals / at.seen)
 
-    def _all_metrics(self) -> list[Metric]:
-        return [metric for target in self._targets or [] for metric in target.all_metrics]
-
     def _logs(self, means: Array) -> dict[str, float]:
-        """Name the total loss, the outputs' losses and the metrics, as Keras does."""
-        assert self._targets is not None
-        several = len(self._targets) > 1
-        names = [f"{target.name}_loss" for target in self._targets if several and target.loss]
-        logs = dict(zip(["loss", *names], means.tolist(), strict=True))
-        for target in self._targets:
-            for metric in target.all_metrics:
-                logs[f"{target.name}_{metric.name}" if several else metric.name] = metric.result()
-        return logs
+        """Name the mean losses and the metrics' results."""
+        results = [metric.result() for metric in self.metrics]
+        return dict(zip(self.metrics_names, [*means.tolist(), *results], strict=True))
 
     # ---- public --------------------------------------------------------------------------------
 
@@ -444,15 +372,21 @@ class Trainer:
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
     ) -> History:
         """Train on samples x with labels y; returns the History of loss and metrics.
 
         x may also be an iterable or a PyDataset of batches (x, y) or (x, y, sample_weight), which a
         thread prepares ahead; steps_per_epoch ends an epoch early. validation_split keeps the last
         share of the samples for validation; validation_data is (x, y), (x, y, sample_weight), or an
-        iterable of batches. All arrays are checked before the first step, batches as they come.
+        iterable of batches, in batches of validation_batch_size (None: batch_size). Validation runs
+        after every validation_freq-th epoch, or after the epochs of those numbers, from 1 on. All
+        arrays are checked before the first step, batches as they come.
         """
-        size = 32 if batch_size is None else _check.integer("fit", "batch_size", batch_size)
+        size = _count("fit", "batch_size", batch_size) or 32
+        validation_size = _count("fit", "validation_batch_size", validation_batch_size) or size
+        due = _check.integers("fit", "validation_freq", validation_freq)
         epochs = _check.integer("fit", "epochs", epochs, 0)
         initial_epoch = _check.integer("fit", "initial_epoch", initial_epoch, 0)
         share = _check.number("fit", "validation_split", validation_split)
@@ -468,7 +402,7 @@ class Trainer:
                 (x, y, sample_weight),
                 size=size,
                 class_weight=class_weight,
-                steps=_steps("fit", "steps_per_epoch", steps_per_epoch),
+                steps=_count("fit", "steps_per_epoch", steps_per_epoch),
                 epochs=epochs - initial_epoch,
                 shuffle=shuffle,
             )
@@ -476,16 +410,18 @@ class Trainer:
             if validation_data is not None:
                 validation = self._source(
                     "fit: validation_data",
-                    _validation(validation_data),
-                    size=size,
-                    steps=_steps("fit", "validation_steps", validation_steps),
+                    validation_arrays(validation_data),
+                    size=validation_size,
+                    steps=_count("fit", "validation_steps", validation_steps),
                     epochs=epochs - initial_epoch,
                 )
             elif share:
-                source, validation = _split(source, share, size, validation_split)
+                source, validation = split(source, share, validation_size, validation_split)
             self._fitting, self.stop_training = True, False
             try:
-                return self._fit(source, epochs, verbose, callbacks, validation, initial_epoch)
+                return self._fit(
+                    *(source, epochs, verbose, callbacks, validation, due, initial_epoch)
+                )
             finally:
                 self._fitting, self.hooks = False, None
                 source.close()
@@ -499,12 +435,13 @@ class Trainer:
         verbose: Any,
         callbacks: Any,
         validation: Rows | Stream | None,
+        due: int | list[int],
         initial_epoch: int,
     ) -> History:
         history = self.history = History()
         bar = ProgressBar(_verbosity(verbose))
         hooks = self.hooks = CallbackList(
-            [*_listed(callbacks), history, *([bar] if bar.verbose else [])],
+            [*listed(callbacks), history, *([bar] if bar.verbose else [])],
             self,  # type: ignore[arg-type]
             epochs=epochs,
             steps=source.steps,
@@ -513,7 +450,7 @@ class Trainer:
         if self.order_seed is None or initial_epoch == 0:
             self.order_seed = runtime.next_seed()
         position = self.position = Position(self.order_seed, initial_epoch)
-        later = False
+        later = compared = False
         logs: dict[str, Any] = {}
         assert self.optimizer is not None
         hooks.call("on_train_begin", {})
@@ -521,17 +458,16 @@ class Trainer:
             while position.epoch < epochs and not self.stop_training:
                 if source.shuffle is not None:
                     source.shuffle = position.generator(int(self.optimizer.iterations.value[0]))
-                if not _begin("fit", source, later):
+                if not begin("fit", source, later):
                     break
                 epoch = position.epoch
                 self._epoch.value[0] = epoch
                 hooks.call("on_epoch_begin", epoch, {})
                 logs = self._pass(source, hooks, position)
-                if validation is not None and _begin("fit: validation_data", validation, later):
-                    hooks.call("on_test_begin", {})
-                    found = self._pass(validation, hooks)
-                    hooks.call("on_test_end", found)
-                    logs |= {f"val_{name}": value for name, value in found.items()}
+                n = epoch + 1
+                if validation is not None and (n in due if isinstance(due, list) else n % due == 0):
+                    logs |= self._validate(validation, hooks, compared)
+                    compared = True
                 position.next_epoch()
                 later = True
                 hooks.call("on_epoch_end", epoch, logs)
@@ -542,6 +478,17 @@ class Trainer:
             self.optimizer.finalize_variable_values(variables)
         hooks.call("on_train_end", logs)
         return history
+
+    def _validate(
+        self, source: Rows | Stream, hooks: CallbackList, later: bool
+    ) -> dict[str, float]:
+        """Return losses and metrics of the validation data; none where their batches are over."""
+        if not begin("fit: validation_data", source, later):
+            return {}
+        hooks.call("on_test_begin", {})
+        found = self._pass(source, hooks)
+        hooks.call("on_test_end", found)
+        return {f"val_{name}": value for name, value in found.items()}
 
     @named_arguments
     def evaluate(
@@ -560,22 +507,22 @@ class Trainer:
         x may be an iterable or a PyDataset of batches, of which `steps` are taken, as in fit.
         Returns the loss, or [loss, metric, ...] with metrics, or a dict with return_dict.
         """
-        size = 32 if batch_size is None else _check.integer("evaluate", "batch_size", batch_size)
+        size = _count("evaluate", "batch_size", batch_size) or 32
         with self._lock:
             shown = _verbosity(verbose)
             source = self._source(
                 *("evaluate", (x, y, sample_weight)),
                 size=size,
-                steps=_steps("evaluate", "steps", steps),
+                steps=_count("evaluate", "steps", steps),
             )
             hooks = CallbackList(
-                _listed(callbacks),
+                listed(callbacks),
                 self,  # type: ignore[arg-type]
                 steps=source.steps,
                 verbose=shown,
             )
             try:
-                _begin("evaluate", source, False)
+                begin("evaluate", source, False)
                 hooks.call("on_test_begin", {})
                 logs = self._pass(source, hooks)
             finally:
@@ -583,109 +530,65 @@ class Trainer:
             hooks.call("on_test_end", logs)
         if shown and not self._fitting:
             print(logs_text(logs))
-        if return_dict:
-            return logs
-        return list(logs.values()) if len(logs) > 1 else logs["loss"]
+        return _results(logs, return_dict)
+
+    @named_arguments
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Make one training step on samples x with labels y, all in one batch.
+
+        Returns what `evaluate` does: loss and metrics of this batch, before the step.
+        Raises RuntimeError within `fit`.
+        """
+        with self._lock:
+            if self._fitting:
+                raise RuntimeError(
+                    "train_on_batch: this model is in fit, which trains it; call it after fit"
+                )
+            batch = (x, y, sample_weight)
+            return self._on_batch("train_on_batch", batch, class_weight, return_dict, Position(0))
+
+    @named_arguments
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Compute loss and metrics on samples x with labels y, all in one batch, as `evaluate`."""
+        with self._lock:
+            return self._on_batch("test_on_batch", (x, y, sample_weight), None, return_dict, None)
+
+    def _on_batch(
+        self,
+        function: str,
+        batch: tuple[Any, Any, Any],
+        class_weight: Any,
+        return_dict: bool,
+        position: Position | None,
+    ) -> Any:
+        """Run one batch, as training from a position on or as inference."""
+        self._require_built(function, batch[0])
+        batches = self._batches(function, *batch, class_weight)
+        rows = Rows(batches, len(batches))
+        return _results(self._pass(rows, CallbackList(None, self), position), return_dict)  # type: ignore[arg-type]
 
 
 _WHEN = ("begin", "end")
 
 
-def _each(get: Callable[[Any], Any], value: Any) -> Any:
-    """Resolve a name or instance, or all of those in lists and dicts; None stays None."""
-    if value is None:
-        return None
-    if isinstance(value, list | tuple):
-        return [_each(get, item) for item in value]
-    if isinstance(value, dict):
-        return {key: _each(get, item) for key, item in value.items()}
-    return get(value)
-
-
-def _per_output(
-    what: str, value: Any, names: Sequence[str], function: str = "compile"
-) -> list[Any]:
-    """Return one value per output, from one for all, a list, or a dict by name."""
-    if isinstance(value, dict):
-        for name in value:
-            _check.one_of(function, f"output name in {what}", name, names)
-        return [value.get(name) for name in names]
-    if value is None or not isinstance(value, list | tuple):
-        return [value] * len(names)
-    if len(value) != len(names):
-        raise ValueError(
-            f"{function}: {what} must have one entry per output ({', '.join(names)}), or be a dict"
-            f" by name, got {len(value)} entries"
-        )
-    return list(value)
-
-
-def _metric(value: Any, label_kind: str = "values", outputs: int = 2) -> Metric:
-    return metrics.get(value, label_kind, outputs)
-
-
-def _listed(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _metrics_per_output(wanted: Any, names: Sequence[str]) -> list[Any]:
-    """Return what is wanted of every output; of a single one a list is all its own."""
-    if len(names) > 1 or isinstance(wanted, dict):
-        return _per_output("metrics", wanted, names)
-    return [wanted]
-
-
-def _number_equal_names(found: Sequence[Metric]) -> None:
-    """Number the later ones of metrics that have one name."""
-    counts: dict[str, int] = {}
-    for metric in found:
-        number = counts.get(metric.name, 0)
-        counts[metric.name] = number + 1
-        if number:
-            metric.name = f"{metric.name}_{number}"
-
-
-def _steps(function: str, name: str, value: Any) -> int | None:
+def _count(function: str, name: str, value: Any) -> int | None:
     return None if value is None else _check.integer(function, name, value)
 
 
-def _validation(data: Any) -> tuple[Any, Any, Any]:
-    """Return (x, y, sample_weight) of validation data, which may yield batches."""
-    if is_stream(data):
-        return data, None, None
-    if not isinstance(data, list | tuple) or len(data) not in (2, 3):
-        raise ValueError(
-            "fit: validation_data must be (x, y), (x, y, sample_weight), or yield such batches"
-        )
-    return (*data, None)[:3]
-
-
-def _split(source: Rows | Stream, share: float, size: int, given: Any) -> tuple[Rows, Rows]:
-    """Return the first samples for training and the last share of them for validation."""
-    if not isinstance(source, Rows):
-        raise ValueError(
-            f"fit: validation_split={given!r} needs arrays, x yields batches; pass validation_data"
-        )
-    count = len(source.batches)
-    kept = int(count * (1 - share))
-    if kept < 1 or kept == count:
-        raise ValueError(
-            f"fit: validation_split={given!r} of {count} samples leaves no samples for one of both"
-            " sides"
-        )
-    return source.part(slice(0, kept)), Rows(source.batches.part(slice(kept, None)), size)
-
-
-def _begin(function: str, source: Rows | Stream, later: bool) -> bool:
-    """Begin an epoch; without batches an error for the first one, a warning for a later one."""
-    if source.begin():
-        return True
-    if not later:
-        raise ValueError(f"{function}: data must yield at least one batch, got none")
-    warnings.warn(f"{function}: the data ended before the last epoch", stacklevel=4)
-    return False
+def _results(logs: dict[str, float], return_dict: bool) -> Any:
+    """Return losses and metrics as a dict, a list, or the loss alone where that is all."""
+    if return_dict:
+        return logs
+    return list(logs.values()) if len(logs) > 1 else logs["loss"]
 
 
 def _verbosity(verbose: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,10 +15,12 @@ from convkit.datasets._image_folder import (
     image_dataset_from_directory as image_dataset_from_directory,
 )
 from convkit.feeding import PyDataset as PyDataset
+from convkit.layers.symbolic import reset_names
 
 __all__ = [
     "PyDataset",
     "Sequence",
+    "clear_session",
     "custom_object_scope",
     "image_dataset_from_directory",
     "normalize",
@@ -32,6 +34,7 @@ __all__ = [
 register_keras_serializable = register_serializable
 set_random_seed = runtime.set_seed
 Sequence = PyDataset
+clear_session = reset_names
 
 
 @named_arguments
@@ -114,3 +117,7 @@ def _rows(function: str, size: Any, count: int) -> int | None:
             raise ValueError(f"{function}: a share must lie in [0, 1], got {size!r}")
         return round(size * count)
     return _check.integer(function, "size", size, 0)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _check.missing_from(__name__, __all__)

@@ -40,7 +40,8 @@ def functions():
     found += [getattr(saving, n) for n in ("save_model", "load_model", "save_weights")]
     found += [getattr(interchange, n) for n in ("load_keras", "load_torch", "to_torch")]
     found += [layers.Input, convkit.set_num_threads, convkit.set_seed, convkit.set_algorithm]
-    for name in ("compile", "fit", "evaluate", "predict", "summary", "save", "save_weights"):
+    methods = ("compile", "fit", "evaluate", "predict", "summary", "save", "save_weights")
+    for name in (*methods, "train_on_batch", "test_on_batch", "predict_on_batch"):
         found.append(getattr(model, name))
     named = [f for f in found if isinstance(f, types.FunctionType | types.MethodType)]
     return {
@@ -97,8 +98,8 @@ def test_what_classes_write_suggests_what_is_right():
 def test_arguments_of_a_base_class_are_known():
     with pytest.raises(TypeError, match="did you mean 'trainable'"):
         layers.Conv2D(3, 5, trainabel=False)
-    with pytest.raises(TypeError, match=r"Adam: .* lr=0\.1; use one of: amsgrad, beta"):
-        convkit.optimizers.Adam(lr=0.1)
+    with pytest.raises(TypeError, match=r"Adam: .* wd=0\.1; use one of: amsgrad, beta"):
+        convkit.optimizers.Adam(wd=0.1)
 
 
 def test_classes_of_ones_own_suggest_too():

@@ -10,6 +10,13 @@ from convkit import layers, losses
 from convkit.layers.augmentation import Augmentation
 from convkit.layers.base import Layer, MergingLayer
 
+
+@convkit.utils.register_serializable("tests")
+def double(x):
+    """Be the function of a Lambda layer."""
+    return x * 2
+
+
 # What each layer is made with, and the shape of one sample.
 CASES = {
     "Activation": ({"activation": "tanh"}, (5, 4, 3)),
@@ -37,6 +44,8 @@ CASES = {
     "GlobalAveragePooling2D": ({}, (6, 5, 3)),
     "GlobalMaxPooling2D": ({"keepdims": True}, (6, 5, 3)),
     "GroupNormalization": ({"groups": 2}, (6, 5, 4)),
+    "Identity": ({}, (6, 5, 3)),
+    "Lambda": ({"function": double}, (6, 5, 3)),
     "LayerNormalization": ({}, (6, 5, 4)),
     "LeakyReLU": ({}, (6, 5, 3)),
     "MaxPooling2D": ({}, (7, 6, 3)),

@@ -1,5 +1,8 @@
 """Code that runs between batches and epochs, with Keras's names and defaults."""
 
+from typing import TYPE_CHECKING
+
+from convkit import _check
 from convkit.callbacks.backup import BackupAndRestore as BackupAndRestore
 from convkit.callbacks.base import Callback as Callback
 from convkit.callbacks.base import CallbackList as CallbackList
@@ -31,3 +34,7 @@ __all__ = [
     "TensorBoard",
     "TerminateOnNaN",
 ]
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _check.missing_from(__name__, __all__)

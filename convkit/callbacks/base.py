@@ -56,10 +56,18 @@ class Callback(NamedArguments, Stateful):
         """Run after an epoch, with its loss and metrics (and val_ ones)."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Run before a training step."""
+        """Run before a training step; unless overridden, on_batch_begin does."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Run after a training step, with the running means."""
+        """Run after a training step, with the running means; unless overridden, on_batch_end."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before a training step: an older name."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run after a training step: an older name."""
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """Run before an evaluation, also that of fit's validation data."""
@@ -87,8 +95,9 @@ class Callback(NamedArguments, Stateful):
 
 
 def _overrides(callback: Callback, hook: str) -> bool:
-    method = getattr(callback, hook)
-    return getattr(method, "__func__", method) is not getattr(Callback, hook)
+    names = [hook, hook.replace("train_batch", "batch")]
+    methods = [(getattr(callback, name), getattr(Callback, name)) for name in dict.fromkeys(names)]
+    return any(getattr(method, "__func__", method) is not base for method, base in methods)
 
 
 class CallbackList:

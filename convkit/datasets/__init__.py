@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convkit._check import missing_attribute
+from convkit import _check
 from convkit._files import FormatError
 from convkit.datasets import cifar10, cifar100, digits, fashion_mnist, mnist
 from convkit.datasets._dataset import Arrays, Dataset
@@ -95,7 +95,4 @@ def download(name: str) -> Path:
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name):
-        """Raise the error for a name that does not exist, with the nearest that does."""
-        raise missing_attribute("module 'convkit.datasets'", name, __all__)
+    __getattr__ = _check.missing_from(__name__, __all__)

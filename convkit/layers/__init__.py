@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from convkit._check import missing_attribute
+from convkit import _check
 from convkit.layers.activation import ELU as ELU
 from convkit.layers.activation import Activation as Activation
 from convkit.layers.activation import LeakyReLU as LeakyReLU
@@ -20,7 +20,6 @@ from convkit.layers.augmentation import RandomFlip as RandomFlip
 from convkit.layers.augmentation import RandomRotation as RandomRotation
 from convkit.layers.augmentation import RandomTranslation as RandomTranslation
 from convkit.layers.augmentation import RandomZoom as RandomZoom
-from convkit.layers.base import Input as Input
 from convkit.layers.base import Layer as Layer
 from convkit.layers.conv import Conv2D as Conv2D
 from convkit.layers.conv import DepthwiseConv2D as DepthwiseConv2D
@@ -29,6 +28,8 @@ from convkit.layers.conv_transpose import Conv2DTranspose as Conv2DTranspose
 from convkit.layers.core import Dense as Dense
 from convkit.layers.core import Dropout as Dropout
 from convkit.layers.core import Flatten as Flatten
+from convkit.layers.core import Identity as Identity
+from convkit.layers.core import Lambda as Lambda
 from convkit.layers.core import Rescaling as Rescaling
 from convkit.layers.core import Reshape as Reshape
 from convkit.layers.core import SpatialDropout2D as SpatialDropout2D
@@ -40,6 +41,13 @@ from convkit.layers.merging import Maximum as Maximum
 from convkit.layers.merging import Minimum as Minimum
 from convkit.layers.merging import Multiply as Multiply
 from convkit.layers.merging import Subtract as Subtract
+from convkit.layers.merging import add as add
+from convkit.layers.merging import average as average
+from convkit.layers.merging import concatenate as concatenate
+from convkit.layers.merging import maximum as maximum
+from convkit.layers.merging import minimum as minimum
+from convkit.layers.merging import multiply as multiply
+from convkit.layers.merging import subtract as subtract
 from convkit.layers.normalization import BatchNormalization as BatchNormalization
 from convkit.layers.numpy_layer import NumpyLayer as NumpyLayer
 from convkit.layers.pooling import AdaptiveAveragePooling2D as AdaptiveAveragePooling2D
@@ -58,6 +66,8 @@ from convkit.layers.reshaping import UpSampling2D as UpSampling2D
 from convkit.layers.sample_normalization import GroupNormalization as GroupNormalization
 from convkit.layers.sample_normalization import LayerNormalization as LayerNormalization
 from convkit.layers.sample_normalization import UnitNormalization as UnitNormalization
+from convkit.layers.symbolic import Input as Input
+from convkit.layers.symbolic import InputLayer as InputLayer
 from convkit.layers.whitening import PatchWhitening as PatchWhitening
 
 MaxPool2D = MaxPooling2D
@@ -96,7 +106,10 @@ __all__ = [
     "GlobalMaxPool2D",
     "GlobalMaxPooling2D",
     "GroupNormalization",
+    "Identity",
     "Input",
+    "InputLayer",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -132,11 +145,9 @@ __all__ = [
     "UnitNormalization",
     "UpSampling2D",
     "ZeroPadding2D",
+    "add",
 ]
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name):
-        """Raise the error for a name that does not exist, with the nearest that does."""
-        raise missing_attribute("module 'convkit.layers'", name, __all__)
+    __getattr__ = _check.missing_from(__name__, __all__)

@@ -13,7 +13,8 @@ from typing import Any
 
 from convkit import _check, ops, runtime
 from convkit.graph import Tensor
-from convkit.layers.base import Layer, Shape, check_data_format, check_rank
+from convkit.layers.base import Layer, check_data_format, check_rank
+from convkit.layers.symbolic import Shape
 from convkit.ops.augment import FILL_MODES, FLIPS, Range
 
 AXES = "(batch, height, width, channels)"

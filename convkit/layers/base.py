@@ -1,4 +1,4 @@
-"""The base of all layers, symbolic tensors, and Input.
+"""The base of all layers.
 
 Calling a layer on a symbolic tensor records the call; a model replays the recorded calls into a
 graph of ops for each mode. Calling a layer on an array runs it.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,15 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check, constraints, initializers, regularizers, runtime
-from convkit._arguments import named_arguments
 from convkit._arrays import look
 from convkit._config import Configurable
 from convkit.graph import Graph, Tensor, Variable
+from convkit.layers.symbolic import Call, Input, SymbolicTensor, unique_name
 
 if TYPE_CHECKING:
     from convkit.model import Model
-
-Shape = tuple[int | None, ...]
 
 # Bytes that weights made from a file's description may still take; None: drawn as usual.
 _bytes_left: ContextVar[int | None] = ContextVar("bytes_left", default=None)
@@ -41,61 +38,6 @@ def limited_weights(nbytes: int) -> Iterator[None]:
         yield
     finally:
         _bytes_left.reset(token)
-
-
-_counts: dict[str, int] = {}
-
-
-def unique_name(kind: str) -> str:
-    """Return "conv2d", "conv2d_1", ... as Keras numbers its layers."""
-    name = re.sub(r"(?<=\d)_d(?=_|$)", "d", _check.snake_case(kind))
-    count = _counts.get(name, 0)
-    _counts[name] = count + 1
-    return f"{name}_{count}" if count else name
-
-
-class Call:
-    """A recorded call of a layer: the tensors that went in (`many`: as a list) and came out."""
-
-    def __init__(self, layer: Layer, inputs: Sequence[SymbolicTensor], many: bool) -> None:
-        self.layer, self.inputs, self.many = layer, list(inputs), many
-        self.outputs: list[SymbolicTensor] = []
-
-
-class SymbolicTensor:
-    """An input of models, or a result of a recorded call."""
-
-    def __init__(self, shape: Shape, dtype: str, name: str, call: Call | None = None) -> None:
-        self.shape, self.dtype, self.name, self.call = shape, dtype, name, call
-
-    @property
-    def layer(self) -> Layer | None:
-        """The layer that made it, None for an input."""
-        return self.call.layer if self.call else None
-
-    @property
-    def inputs(self) -> list[SymbolicTensor]:
-        """What that layer was called on."""
-        return self.call.inputs if self.call else []
-
-    def __repr__(self) -> str:
-        """Show shape, dtype and name."""
-        return f"<SymbolicTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
-
-
-@named_arguments
-def Input(
-    shape: Sequence[int] | None = None,
-    batch_size: int | None = None,
-    dtype: str | None = None,
-    name: str | None = None,
-) -> SymbolicTensor:
-    """Make the input of a model: `shape` is that of one sample, without the batch."""
-    if shape is None or isinstance(shape, int | str):
-        fix = f"; write shape=[{shape}]" if isinstance(shape, int) else ""
-        raise ValueError(f"Input: shape must be a tuple or list of ints, got shape={shape!r}{fix}")
-    sizes = tuple(_check.integer("Input", "shape", size) for size in shape)
-    return SymbolicTensor((None, *sizes), dtype or "float32", name or unique_name("InputLayer"))
 
 
 def _undefined_call(self: Layer, x: Any, training: bool) -> Any:
@@ -120,7 +62,7 @@ class Layer(Configurable):
     names, get_config and saving just work.
     """
 
-    _unsaved: tuple[str, ...] = ("input_shape", "data_format")
+    _unsaved: tuple[str, ...] = ("input_shape", "input_dim", "data_format")
     several_inputs = False
 
     def __init__(
@@ -130,8 +72,11 @@ class Layer(Configurable):
         dtype: str | None = None,
         trainable: bool = True,
         input_shape: Sequence[int] | None = None,
+        input_dim: int | None = None,
     ) -> None:
         kind = type(self).__name__
+        if input_dim is not None:
+            input_shape = (_check.integer(kind, "input_dim", input_dim),)
         if dtype not in (None, "float32", "float64"):
             raise ValueError(f"{kind}: dtype must be 'float32' or 'float64', got dtype={dtype!r}")
         self.name = name or unique_name(kind)
@@ -305,6 +250,22 @@ class Layer(Configurable):
         own = [v for v, changes in zip(self._variables, self._changes, strict=True) if changes]
         inner = [v for layer in self.sublayers for v in layer.trainable_variables]
         return list(dict.fromkeys([*own, *inner]))
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The variables that training does not change."""
+        trained = set(self.trainable_variables)
+        return [variable for variable in self.variables if variable not in trained]
+
+    @property
+    def trainable_weights(self) -> list[NDArray[Any]]:
+        """Read-only views of the variables that training changes."""
+        return [variable.view for variable in self.trainable_variables]
+
+    @property
+    def non_trainable_weights(self) -> list[NDArray[Any]]:
+        """Read-only views of the variables that training does not change."""
+        return [variable.view for variable in self.non_trainable_variables]
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copy all variables: kernel, then bias, then what training does not change."""

@@ -7,8 +7,9 @@ from typing import Any
 from convkit import _check, ops
 from convkit.graph import Tensor, Variable
 from convkit.layers.activation import apply, check_activation
-from convkit.layers.base import Layer, Shape, check_data_format, check_rank, variable_property
+from convkit.layers.base import Layer, check_data_format, check_rank, variable_property
 from convkit.layers.conv import HINT
+from convkit.layers.symbolic import Shape
 
 
 class Conv2DTranspose(Layer):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from convkit import _check, ops, runtime
 from convkit.graph import Tensor, Variable
 from convkit.layers.activation import apply, check_activation
-from convkit.layers.base import Layer, Shape, check_data_format, check_rank, variable_property
+from convkit.layers.base import Layer, check_data_format, check_rank, variable_property
 from convkit.layers.conv import HINT
+from convkit.layers.symbolic import Shape
 
 
 class Dense(Layer):
@@ -183,6 +184,38 @@ class SpatialDropout2D(Dropout):
     def build(self, input_shape: Any) -> None:
         """Check the input's shape."""
         check_rank(self, input_shape, 4, "(batch, height, width, channels)", HINT)
+
+
+class Identity(Layer):
+    """x itself."""
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """Emit a copy."""
+        return ops.reshape(x, x.shape)
+
+
+class Lambda(Layer):
+    """function(x, **arguments), composed from `+ - * /` and convkit.ops on tensors.
+
+    A model with it is saved where the function has a name; loading it takes custom_objects, or
+    convkit.utils.register_serializable before.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        arguments: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if not callable(function):
+            raise TypeError(f"Lambda: function must be callable, got function={function!r}")
+        self.function, self.arguments = function, dict(arguments or {})
+
+    def call(self, x: Tensor, training: bool) -> Any:
+        """Call the function, which emits ops."""
+        return self.function(x, **self.arguments)
 
 
 class Rescaling(Layer):

@@ -8,7 +8,8 @@ from typing import Any
 
 from convkit import ops
 from convkit.graph import Tensor
-from convkit.layers.base import MergingLayer, Shape
+from convkit.layers.base import MergingLayer
+from convkit.layers.symbolic import Shape
 
 
 def _check_list(layer: MergingLayer, shapes: Any) -> None:
@@ -120,3 +121,23 @@ class Concatenate(MergingLayer):
     def call(self, x: list[Tensor], training: bool) -> Tensor:
         """Emit the concatenation."""
         return ops.concatenate(x, self.axis)
+
+
+def _function(name: str, kind: type[MergingLayer]) -> Callable[..., Any]:
+    """Make a function that calls a new layer on a list of tensors."""
+
+    def merge(inputs: Any, **options: Any) -> Any:
+        return kind(**options)(inputs)
+
+    merge.__name__ = merge.__qualname__ = name
+    merge.__doc__ = f"Call a new {kind.__name__} layer on a list of tensors; options are its own."
+    return merge
+
+
+add = _function("add", Add)
+average = _function("average", Average)
+concatenate = _function("concatenate", Concatenate)
+maximum = _function("maximum", Maximum)
+minimum = _function("minimum", Minimum)
+multiply = _function("multiply", Multiply)
+subtract = _function("subtract", Subtract)

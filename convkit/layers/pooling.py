@@ -6,8 +6,9 @@ from typing import Any
 
 from convkit import _check, ops
 from convkit.graph import Tensor
-from convkit.layers.base import Layer, Shape, check_data_format, check_rank
+from convkit.layers.base import Layer, check_data_format, check_rank
 from convkit.layers.conv import HINT
+from convkit.layers.symbolic import Shape
 
 
 class _Pooling2D(Layer):

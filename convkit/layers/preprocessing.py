@@ -20,7 +20,8 @@ from convkit.layers.augmentation import (
     middle_window,
     resize,
 )
-from convkit.layers.base import Layer, Shape, check_data_format, check_rank, variable_property
+from convkit.layers.base import Layer, check_data_format, check_rank, variable_property
+from convkit.layers.symbolic import Shape
 
 ROWS = 1024  # samples of an array that adapt looks at together
 

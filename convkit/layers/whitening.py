@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _check
-from convkit.layers.base import Shape, check_rank
+from convkit.layers.base import check_rank
 from convkit.layers.conv import HINT, Conv2D
 from convkit.layers.preprocessing import pieces
+from convkit.layers.symbolic import Shape
 
 ROWS = 128  # images whose patches are laid out together
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from convkit import _lookup
+from convkit import _check, _lookup
 from convkit.losses.base import Loss
 from convkit.losses.categorical import (
     CategoricalCrossentropy,
@@ -105,3 +105,7 @@ def get(identifier: Any) -> Loss:
             " NumPy functions have no gradient by themselves: derive from convkit.losses.NumpyLoss"
         )
     return _lookup.find("compile", "loss", identifier, Loss, NAMES)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _check.missing_from(__name__, __all__)

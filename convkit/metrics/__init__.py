@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convkit import _check, _lookup
 from convkit.metrics.accuracy import (
@@ -127,3 +127,7 @@ def get(identifier: Any, label_kind: str = "values", outputs: int = 1) -> Metric
     if callable(identifier) and not isinstance(identifier, Metric | type):
         return MeanMetricWrapper(identifier)
     return _lookup.find("compile", "metrics", identifier, Metric, NAMES)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _check.missing_from(__name__, __all__)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from convkit import _lookup
+from convkit import _check, _lookup
 from convkit import schedules as schedules
 from convkit.optimizers.base import Optimizer
 from convkit.optimizers.lookahead import Lookahead
@@ -40,3 +40,7 @@ def get(identifier: Any) -> Optimizer:
     if isinstance(identifier, str):
         identifier = identifier.lower()
     return _lookup.find("compile", "optimizer", identifier, Optimizer, NAMES)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _check.missing_from(__name__, __all__)

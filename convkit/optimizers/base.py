@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,13 @@ class Optimizer(Configurable):
         for pattern, factor in self.learning_rate_multipliers.items():
             _check.at_least_zero(function, f"learning_rate_multipliers[{pattern!r}]", factor)
         self._undecayed: list[Any] = []  # variables, and patterns of names
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            """Raise the error for an unknown attribute, with the nearest that exists."""
+            owner = f"convkit optimizer {type(self).__name__}"
+            raise _check.missing_attribute(owner, name, dir(self))
 
     def _set(self, name: str, value: Any) -> None:
         self.hyper.value[HYPER.index(name)] = _check.at_least_zero(type(self).__name__, name, value)
@@ -200,10 +207,17 @@ class Optimizer(Configurable):
             if slot is not None
         }
 
+    @property
+    def variables(self) -> list[Variable]:
+        """The step count, and the slots made so far."""
+        slots = [slot for _, made in self._slots.values() for slot in made if slot is not None]
+        return [self.iterations, *slots]
+
     def count_params(self) -> int:
         """Return how many numbers training keeps: slots, step count, learning rate; 0 before it."""
-        slots = [slot for _, made in self._slots.values() for slot in made if slot is not None]
-        return sum(slot.value.size for slot in slots) + 2 if int(self.iterations.value[0]) else 0
+        if not int(self.iterations.value[0]):
+            return 0
+        return sum(variable.value.size for variable in self.variables) + 1
 
     # ---- use -----------------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from convkit import _check
 from convkit._config import deserialize, serialize
-from convkit.layers.base import Input, Layer, SymbolicTensor
+from convkit.layers.base import Layer
+from convkit.layers.symbolic import Input, SymbolicTensor
 from convkit.model import Model, Sequential
 
 # The layers described or made so far within one description.

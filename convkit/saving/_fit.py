@@ -40,7 +40,7 @@ def save_backup(model: Model, path: str | os.PathLike[str]) -> None:
         "stop_training": model.stop_training,
         "random": runtime.get_random_state(),
         "seeds": [layer.seed for layer in _seeded_layers(model)],
-        "metrics": [metric.get_state() for metric in model._all_metrics()],
+        "metrics": [metric.get_state() for metric in model.metrics],
         "callbacks": [[type(c).__name__, c.get_state()] for c in _others(model)],
     }
     document |= {"kind": "backup", "fit": take_arrays(fit, "fit", arrays)}
@@ -74,7 +74,7 @@ def _apply(model: Model, file: File) -> None:
             f"was made within an epoch of {fit['steps']} batches, this fit has {steps} in an epoch;"
             " use the same samples and batch_size"
         )
-    layers, metrics = _seeded_layers(model), model._all_metrics()
+    layers, metrics = _seeded_layers(model), model.metrics
     if len(layers) != len(fit["seeds"]) or len(metrics) != len(fit["metrics"]):
         file.refuse("was made by a model with other layers or metrics")
     restore_weights(model, file, "fit")
