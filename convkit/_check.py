@@ -112,11 +112,15 @@ def suggestion(value: Any, known: Iterable[str]) -> str:
 
 
 def _nearest(value: str, names: list[str]) -> str | None:
-    """Return the name that is most like `value`, or None; if none is as spelt, capitals aside."""
+    """Return the name that is most like `value`, or None.
+
+    One of the same letters, swapped, goes first; capitals count less than all else.
+    """
     lower = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(value, names, n=1)
-    near = near or [lower[n] for n in difflib.get_close_matches(value.lower(), lower, n=1)]
-    return near[0] if near else None
+    near = difflib.get_close_matches(value, names)
+    near = near or [lower[n] for n in difflib.get_close_matches(value.lower(), lower)]
+    swapped = [name for name in near if sorted(name) == sorted(value)]
+    return next(iter(swapped + near), None)
 
 
 def missing_attribute(owner: str, name: str, known: Iterable[str]) -> AttributeError:

@@ -619,8 +619,10 @@ struct ck_streams {
     K(sgd_update, ck_update)                                                                       \
     K(rmsprop_update, ck_update)                                                                   \
     K(adam_update, ck_update)                                                                      \
+    K(adamax_update, ck_update)                                                                    \
     K(nadam_update, ck_update)                                                                     \
     K(adagrad_update, ck_update)                                                                   \
+    K(adadelta_update, ck_update)                                                                  \
     K(lion_update, ck_update)                                                                      \
     K(muon_update, ck_muon)                                                                        \
     K(probe_fma, ck_probe)                                                                         \

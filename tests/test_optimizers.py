@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import reference
+import reference_update as reference
 
 import convkit
 from convkit import layers, optimizers, schedules
@@ -32,6 +32,16 @@ RULES = {
         *({"learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-4}, True),
     ),
     "adagrad": (O.Adagrad(), reference.adagrad, {}, False),
+    "adamax": (O.Adamax(), reference.adamax, {}, True),
+    "adamax_numbers": (
+        *(O.Adamax(0.01, 0.8, 0.95, 1e-4), reference.adamax),
+        *({"learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-4}, True),
+    ),
+    "adadelta": (O.Adadelta(), reference.adadelta, {}, False),
+    "adadelta_numbers": (
+        *(O.Adadelta(1.0, 0.9, 1e-4), reference.adadelta),
+        *({"learning_rate": 1.0, "rho": 0.9, "epsilon": 1e-4}, False),
+    ),
     "lion": (O.Lion(), reference.lion, {}, False),
 }
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import reference
+import reference_update as reference
 from networks import Net
 from programs import assert_graph_gradients
 from tolerance import assert_close, gamma, unit_roundoff

@@ -113,6 +113,12 @@ class AdamUpdate(Update):
     kernel = "adam_update"
 
 
+class AdamaxUpdate(Update):
+    """slots: the first moment and the largest gradient, which decays."""
+
+    kernel = "adamax_update"
+
+
 class NadamUpdate(Update):
     """slots: the first and second moments."""
 
@@ -123,6 +129,12 @@ class AdagradUpdate(Update):
     """slots: the sum of squares."""
 
     kernel = "adagrad_update"
+
+
+class AdadeltaUpdate(Update):
+    """slots: the mean squares of gradients and of steps."""
+
+    kernel = "adadelta_update"
 
 
 class LionUpdate(Update):
@@ -136,8 +148,10 @@ UPDATES: dict[str, tuple[type[Update], int, int]] = {
     "sgd": (SgdUpdate, 0, 1),
     "rmsprop": (RmspropUpdate, 1, 3),
     "adam": (AdamUpdate, 2, 3),
+    "adamax": (AdamaxUpdate, 2, 2),
     "nadam": (NadamUpdate, 2, 2),
     "adagrad": (AdagradUpdate, 1, 1),
+    "adadelta": (AdadeltaUpdate, 2, 2),
     "lion": (LionUpdate, 1, 1),
 }
 

@@ -9,13 +9,25 @@ from convkit import schedules as schedules
 from convkit.optimizers.base import Optimizer
 from convkit.optimizers.lookahead import Lookahead
 from convkit.optimizers.muon import Muon
-from convkit.optimizers.rules import SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop
+from convkit.optimizers.rules import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    Nadam,
+    RMSprop,
+)
 
 __all__ = [
     "SGD",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "Lion",
     "Lookahead",
     "Muon",
@@ -27,8 +39,8 @@ __all__ = [
 ]
 
 NAMES: dict[str, type[Optimizer]] = {
-    **{"adagrad": Adagrad, "adam": Adam, "adamw": AdamW, "lion": Lion, "muon": Muon},
-    **{"nadam": Nadam, "rmsprop": RMSprop, "sgd": SGD},
+    **{"adadelta": Adadelta, "adagrad": Adagrad, "adam": Adam, "adamax": Adamax, "adamw": AdamW},
+    **{"lion": Lion, "muon": Muon, "nadam": Nadam, "rmsprop": RMSprop, "sgd": SGD},
 }
 
 

@@ -107,10 +107,9 @@ class AdamW(Adam):
         )
 
 
-class Nadam(Optimizer):
-    """Adam with Nesterov momentum, which grows with the steps. Source: Dozat, 2015."""
+class _Means(Optimizer):
+    """What divides a moving mean of g by the size of g, a second number that follows it."""
 
-    kind = "nadam"
     beta_1 = hyper_property("momentum")
     beta_2 = hyper_property("rho")
     epsilon = hyper_property("epsilon")
@@ -124,11 +123,26 @@ class Nadam(Optimizer):
         **options: Any,
     ) -> None:
         super().__init__(learning_rate, **options, momentum=beta_1, rho=beta_2, epsilon=epsilon)
-        self._product = (0, 1.0)  # steps done, and the product of their momenta
 
     def slot_count(self) -> tuple[bool, ...]:
         """Both means."""
         return True, True
+
+
+class Adamax(_Means):
+    """Adam with the largest |g|, which decays by beta_2, for the root of the mean of g^2.
+
+    Source: Kingma and Ba, 2015, section 7.1.
+    """
+
+    kind = "adamax"
+
+
+class Nadam(_Means):
+    """Adam with Nesterov momentum, which grows with the steps. Source: Dozat, 2015."""
+
+    kind = "nadam"
+    _product = (0, 1.0)  # steps done, and the product of their momenta
 
     def before_step(self) -> None:
         """Put the learning rate and the product of the momenta where the programs read them."""
@@ -165,6 +179,31 @@ class Adagrad(Optimizer):
 
     def _first_slot(self, w: Array) -> Array:
         return np.full_like(w, self.initial_accumulator_value)
+
+
+class Adadelta(Optimizer):
+    """Steps as large as those before, for gradients as large as those before.
+
+    Source: Zeiler, 2012 (arXiv:1212.5701), whose learning rate is 1.
+    """
+
+    kind = "adadelta"
+    rho = hyper_property("rho")
+    epsilon = hyper_property("epsilon")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        rho: float = 0.95,
+        epsilon: float = 1e-7,
+        **options: Any,
+    ) -> None:
+        _check.fraction("Adadelta", "rho", rho)
+        super().__init__(learning_rate, **options, rho=rho, epsilon=epsilon)
+
+    def slot_count(self) -> tuple[bool, ...]:
+        """The mean squares of gradients and of steps."""
+        return True, True
 
 
 class Lion(Optimizer):

@@ -101,6 +101,15 @@ static void reference_step(int kernel, const double *h, double product, int t, d
     } else if (kernel == CK_adagrad_update) {
         e->slot1 += g * g;
         e->w -= rate * g / sqrt(e->slot1 + h[CK_EPSILON]);
+    } else if (kernel == CK_adamax_update) {
+        e->slot1 += (g - e->slot1) * (1 - b1);
+        e->slot2 = fmax(b2 * e->slot2, fabs(g));
+        e->w -= rate / (1 - pow(b1, t)) * e->slot1 / (e->slot2 + h[CK_EPSILON]);
+    } else if (kernel == CK_adadelta_update) {
+        e->slot1 = b2 * e->slot1 + (1 - b2) * g * g;
+        const double d = g * sqrt((e->slot2 + h[CK_EPSILON]) / (e->slot1 + h[CK_EPSILON]));
+        e->slot2 = b2 * e->slot2 + (1 - b2) * d * d;
+        e->w -= rate * d;
     } else { /* Lion */
         const double c = b1 * e->slot1 + (1 - b1) * g;
         e->w -= rate * (double)((c > 0) - (c < 0));
@@ -415,6 +424,8 @@ void test_training(void) {
         check_update(CK_adam_update, 7, clips[i]);
         check_update(CK_nadam_update, 3, clips[i]);
         check_update(CK_adagrad_update, 1, clips[i]);
+        check_update(CK_adamax_update, 3, clips[i]);
+        check_update(CK_adadelta_update, 3, clips[i]);
         check_update(CK_lion_update, 1, clips[i]);
     }
 }
