@@ -60,6 +60,9 @@ _BATCHES = "leave it out, or give a convkit.utils.PyDataset workers="
 # By "function.argument", or "argument" of any function.
 ARGUMENTS = {
     "LeakyReLU.alpha": "it is called negative_slope",
+    "SparseCategoricalCrossentropy.ignore_class": (
+        "give the samples of that class another label, and sample_weight 0"
+    ),
     "batch_input_shape": "write input_shape= without the batch",
     "compile.jit_compile": _ALWAYS,
     "compile.run_eagerly": _ALWAYS,

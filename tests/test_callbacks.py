@@ -280,6 +280,16 @@ def test_weights_of_checkpoints(rng, tmp_path):
             np.testing.assert_array_equal(w, e)
 
 
+def test_checkpoints_of_keras_weights(rng, tmp_path):
+    kept = Weights()
+    saved = callbacks.ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True)
+    _, model = fit(rng, [3, 1], kept, saved)
+    for epoch, expected in enumerate(kept.kept):
+        model.load_weights(tmp_path / f"{epoch + 1}.weights.h5")
+        for w, e in zip(model.get_weights(), expected, strict=True):
+            np.testing.assert_array_equal(w, e)
+
+
 def test_checkpoints_by_batches_and_thresholds(rng, tmp_path, capsys):
     every = callbacks.ModelCheckpoint(
         tmp_path / "{epoch}-{batch}", save_freq=3, save_weights_only=True, verbose=1
@@ -376,6 +386,11 @@ WRONG = [
     (lambda: callbacks.EarlyStopping(mode="lowest"), ValueError, "unknown mode='lowest'"),
     (lambda: callbacks.ReduceLROnPlateau(factor=1.0), ValueError, "factor must be below 1"),
     (lambda: callbacks.ModelCheckpoint("x", save_freq=0), ValueError, "save_freq must be"),
+    (
+        lambda: callbacks.ModelCheckpoint("best.keras", save_best_only=True),
+        *(ValueError, "ModelCheckpoint: 'best.keras' .* use 'best.convkit'"),
+    ),
+    (lambda: callbacks.ModelCheckpoint("a.weights.h5"), ValueError, "use 'a.weights.convkit'"),
     (lambda: callbacks.LearningRateScheduler(0.1), TypeError, "schedule must be a function"),
     (lambda: callbacks.Freeze("a", -1), ValueError, "epoch must be at least 0"),
 ]

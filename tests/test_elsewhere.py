@@ -29,6 +29,7 @@ def test_arguments_that_are_elsewhere(place):
     function, _, name = place.rpartition(".")
     model = small()
     calls = {"": lambda **o: optimizers.Adam(**o), "LeakyReLU": layers.LeakyReLU}
+    calls["SparseCategoricalCrossentropy"] = convkit.losses.SparseCategoricalCrossentropy
     call = calls[function] if function in calls else getattr(model, function)
     with pytest.raises(TypeError, match=re.escape(_elsewhere.ARGUMENTS[place])):
         call(**{name: 1})

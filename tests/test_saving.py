@@ -206,8 +206,11 @@ def test_saving_needs_a_model_that_has_weights(tmp_path):
         convkit.Sequential([Dense(3)]).save(tmp_path / "m")
     with pytest.raises(ValueError, match="Keras"):
         small_model().save(tmp_path / "m.keras")
-    with pytest.raises(ValueError, match="interchange"):
-        small_model().save_weights(tmp_path / "m.weights.h5")
+    for name in ("m.h5", "m.keras"):
+        with pytest.raises(ValueError, match=r"use '.*m\.convkit'.*\.weights\.h5"):
+            small_model().save_weights(tmp_path / name)
+    with pytest.raises(ValueError, match="a Keras file has no place for metadata"):
+        saving.save_weights(small_model(), tmp_path / "m.weights.h5", {"author": "me"})
     with pytest.raises(TypeError, match="metadata must map strings"):
         small_model().save(tmp_path / "m", metadata={"epochs": 3})
     assert not list(tmp_path.iterdir())
@@ -218,7 +221,7 @@ def test_saving_needs_a_model_that_has_weights(tmp_path):
     with pytest.raises(FileNotFoundError):
         convkit.load_model(tmp_path / "absent")
     (tmp_path / "x.keras").write_text("PK")
-    with pytest.raises(convkit.FormatError, match="load_keras"):
+    with pytest.raises(convkit.FormatError, match="load_weights"):
         convkit.load_model(tmp_path / "x.keras")
 
 

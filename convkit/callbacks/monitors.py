@@ -190,7 +190,7 @@ class TerminateOnNaN(Callback):
 class ModelCheckpoint(Monitor):
     """Save the model, or its weights only, after every epoch or every save_freq batches.
 
-    filepath may hold numbers: "{epoch:02d}-{val_loss:.2f}.keras" (epochs count from 1). With
+    filepath may hold numbers: "{epoch:02d}-{val_loss:.2f}.convkit" (epochs count from 1). With
     save_best_only the file is written when `monitor` has become better, by the end of an epoch;
     initial_value_threshold is what it must be better than at first.
     """
@@ -209,6 +209,10 @@ class ModelCheckpoint(Monitor):
         super().__init__(monitor, mode, 0.0, verbose)
         self.filepath = str(filepath)
         self.save_best_only, self.save_weights_only = bool(save_best_only), bool(save_weights_only)
+        if not (save_weights_only and self.filepath.endswith(".weights.h5")):
+            from convkit.saving import check_name
+
+            check_name("ModelCheckpoint", self.filepath)  # now, not after an epoch
         self.save_freq = save_freq
         if save_freq != "epoch":
             _check.integer("ModelCheckpoint", "save_freq", save_freq)

@@ -47,12 +47,15 @@ register_keras_serializable = register_serializable
 KERAS_ENDINGS = (".keras", ".h5", ".hdf5")
 
 
-def _check_name(function: str, path: str | os.PathLike[str]) -> None:
-    if os.fspath(path).lower().endswith(KERAS_ENDINGS):
+def check_name(function: str, path: str | os.PathLike[str]) -> None:
+    """Raise ValueError for the names of Keras's files, whose format convkit's own is not."""
+    name = os.fspath(path)
+    ending = next((e for e in KERAS_ENDINGS if name.lower().endswith(e)), None)
+    if ending:
+        own = name[: -len(ending)] + ".convkit"
         raise ValueError(
-            f"{function}: {os.fspath(path)!r} has the name of a Keras file, convkit's own format"
-            " is another; use a name such as 'model.convkit', or for Keras's weights"
-            " convkit.interchange.save_keras_weights and load_keras"
+            f"{function}: {name!r} has the name of a Keras file, convkit's own format is another;"
+            f" use {own!r}, or for Keras's weights save_weights with a name in .weights.h5"
         )
 
 
@@ -94,7 +97,7 @@ def save_model(
     model that is not built, FileExistsError with overwrite=False, TypeError for parts that cannot
     be described, OSError as the disk does.
     """
-    _check_name("save", filepath)
+    check_name("save", filepath)
     if not overwrite and os.path.exists(filepath):
         raise FileExistsError(f"save: {os.fspath(filepath)} exists, and overwrite=False")
     if not model.built:
@@ -120,7 +123,7 @@ def load_model(
     if os.fspath(filepath).lower().endswith(KERAS_ENDINGS) and Path(filepath).is_file():
         raise FormatError(
             f"load_model: {os.fspath(filepath)} has the name of a Keras file; build the model in"
-            " convkit and call convkit.interchange.load_keras(model, path)"
+            " convkit and call model.load_weights(path)"
         )
     with opened(filepath) as file:
         document = _document(file, ("model", "backup"))
@@ -158,10 +161,23 @@ def _made(file: File, what: str, value: Any, custom_objects: Mapping[str, Any] |
 def save_weights(
     model: Model, filepath: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write all weights of a model to `filepath`: to a temporary file, synced, then renamed."""
+    """Write all weights of a model to `filepath`: to a temporary file, synced, then renamed.
+
+    A name in .weights.h5 makes a file of Keras 3, as interchange.save_keras_weights does.
+    """
     from convkit import __version__
 
-    _check_name("save_weights", filepath)
+    if os.fspath(filepath).endswith(".weights.h5"):
+        from convkit.interchange import save_keras_weights
+
+        if metadata:
+            raise ValueError(
+                f"save_weights: a Keras file has no place for metadata, got metadata={metadata!r};"
+                " use a name such as 'model.weights'"
+            )
+        save_keras_weights(model, filepath)
+        return
+    check_name("save_weights", filepath)
     document = {
         **{"kind": "weights", "convkit_version": __version__},
         "metadata": _metadata("save_weights", metadata),
@@ -171,11 +187,17 @@ def save_weights(
 
 @named_arguments
 def load_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
-    """Set all weights of a model from a file of save_weights or save_model.
+    """Set all weights of a model from a file of save_weights or save_model, or from a Keras file.
 
-    Every name, shape and type is checked first. Raises FormatError (a ValueError) for a file that
-    is damaged or of another model; then nothing is changed.
+    Names in .keras and .h5 are Keras's, read as interchange.load_keras does. Every name, shape and
+    type is checked first. Raises FormatError (a ValueError) for a file that is damaged or of
+    another model; then nothing is changed.
     """
+    if os.fspath(filepath).lower().endswith(KERAS_ENDINGS):
+        from convkit.interchange import load_keras
+
+        load_keras(model, filepath)
+        return
     with opened(filepath) as file:
         _document(file, ("weights", "model", "backup"))
         restore_weights(model, file, "load_weights")
