@@ -114,6 +114,10 @@ CONVS = [
     Conv((2, 6, 5, 3), (3, 3), 3, groups=3),
     Conv((2, 6, 5, 3), (3, 3), 12, groups=3, padding="same"),
     Conv((1, 9, 9, 17), (3, 3), 17, groups=17, padding="same", strides=2),
+    Conv((2, 8, 7, 21), (3, 3), 21, groups=21, padding=1, strides=2),
+    Conv((1, 7, 8, 33), (5, 5), 33, groups=33, padding="same", strides=2),
+    Conv((1, 8, 9, 16), (3, 3), 16, groups=16, padding=((0, 2), (2, 1)), strides=2),
+    Conv((1, 2, 1, 18), (3, 3), 18, groups=18, padding=1, strides=2),
     Conv((1, 9, 9, 5), (5, 5), 5, groups=5, dilation=2, padding="same"),
     Conv((1, 6, 6, 70), (3, 3), 70, groups=70, padding="same"),
     # several groups in a vector, with tiles inside of the image and at its borders

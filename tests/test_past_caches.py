@@ -71,3 +71,15 @@ def test_max_pool_backward(rng):
     (dx,) = program_results(graph, n, emit_gradient(y, graph.constant(dy)))
     _, argmax = F.max_pool2d(x, return_argmax=True)
     assert_same_bits(dx, F.max_pool2d_backward(dy, argmax, x.shape))
+
+
+def test_depthwise_stride_2_backward(rng):
+    n, size, c = 8, 120, 64
+    x = rng.standard_normal((n, size, size, c), np.float32)
+    w = rng.standard_normal((3, 3, 1, c), np.float32)
+    graph = Graph()
+    y = ops.conv2d(graph.constant(x), graph.constant(w), strides=2, padding=1, groups=c)
+    dy = rng.standard_normal((n, *y.shape[1:]), np.float32)
+    (dx,) = program_results(graph, n, emit_gradient(y, graph.constant(dy)))
+    expected, *_ = F.conv2d_backward(dy, x, w, strides=2, padding=1, groups=c, needs=("x",))
+    assert_same_bits(dx, expected)
