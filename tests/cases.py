@@ -133,6 +133,19 @@ CONVS = [
     Conv((1, 8, 19, 6), (5, 5), 12),
     Conv((3, 5, 9, 7), (2, 5), 13, padding=(0, 2)),
     Conv((1, 7, 18, 42), (3, 3), 42, groups=3, padding=1),
+    # kernels larger than the image, with taps that meet it for some outputs or for none
+    Conv((2, 3, 2, 5), (11, 9), 7, padding="same"),
+    Conv((1, 2, 3, 3), (7, 9), 4, padding="same", strides=(2, 1)),
+    Conv((2, 4, 3, 3), (5, 6), 6, padding="same", dilation=(2, 3)),
+    Conv((1, 3, 4, 3), (6, 5), 4, padding=((9, 0), (1, 8)), strides=(1, 3)),
+    Conv((3, 1, 1, 20), (3, 3), 33, padding="same"),
+    Conv((2, 2, 2, 18), (3, 3), 18, padding="same", strides=2, groups=18),
+    Conv((1, 2, 3, 16), (7, 7), 16, padding="same", groups=16),
+    Conv((1, 2, 5, 12), (3, 9), 24, padding="same", groups=6),
+    Conv((1, 2, 2, 3), (3, 3), 4, padding=3, strides=5),
+    Conv((1, 1, 1, 3), (1, 1), 4, padding=2, strides=5),
+    Conv((2, 3, 3, 2), (37, 35), 5, padding="same", strides=(3, 1)),
+    Conv((2, 38, 3, 4), (37, 3), 5),
     # many samples, many rows
     Conv((17, 5, 4, 3), (3, 3), 5),
     # few channels, samples fill vectors, with some over

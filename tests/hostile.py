@@ -17,6 +17,7 @@ from calls import make_calls
 ALLOWED = (ValueError, TypeError, MemoryError)
 SECONDS = 10  # for one call
 MEMORY = 4 << 30
+LARGE = 2**16  # a size that fits into memory
 
 SIZES = [
     *(0, -1, 2, 3, 7, 2**31 - 1, 2**31, 2**62 - 1, 2**63, 2**200, float("nan"), 1.5, True, None),
@@ -49,7 +50,7 @@ def poisoned_array(array, rng):
         return np.ones((), array.dtype)
     if kind == 6:  # larger than memory, or than any size can count
         axis = rng.integers(len(shape))
-        shape[axis] = int(rng.choice([2**16, 2**31 - 1, 2**31, 2**40]))
+        shape[axis] = int(rng.choice([LARGE, 2**31 - 1, 2**31, 2**40]))
         if np.prod(shape, dtype=object) * array.itemsize >= 2**63:
             shape[axis] = 2**33
         return np.broadcast_to(array.dtype.type(1), shape)
@@ -99,6 +100,12 @@ MORE = {
 }
 
 
+def takes_minutes(changes):
+    """Say whether the arguments are a large image and a kernel as large: honest work."""
+    x, w = (getattr(changes.get(name), "shape", ()) for name in "xw")
+    return len(x) == len(w) == 4 and any(x[i + 1] == w[i] == LARGE for i in (0, 1))
+
+
 def one_call(calls, rng):
     """Return a valid call and a poisoned argument of it as a dict."""
     call = calls[rng.integers(len(calls))]
@@ -108,6 +115,8 @@ def one_call(calls, rng):
         name = names[rng.integers(len(names))]
         if name in call.arrays:
             changes[name] = poisoned_array(call.arrays[name], rng)
+            if takes_minutes(changes):
+                del changes[name]
         elif name == "out" and rng.integers(2):
             first = next(iter(call.arrays.values()))
             changes[name] = poisoned_array(np.asarray(first), rng)

@@ -95,6 +95,10 @@ TRANSPOSED = [
     Conv((2, 5, 6, 3), (3, 3), 4),
     Conv((2, 5, 6, 17), (3, 3), 9, strides=2, padding="same"),
     Conv((1, 4, 7, 6), (4, 3), 10, strides=(2, 3), padding=1, groups=2),
+    # Kernels much larger than x: most pixels of y are met by few taps.
+    Conv((2, 3, 2, 3), (41, 35), 4),
+    Conv((1, 2, 3, 5), (70, 3), 5, strides=(2, 1), dilation=(3, 1), groups=5),
+    Conv((1, 3, 2, 4), (5, 73), 17, strides=(1, 2), padding="same"),
 ]
 
 
@@ -102,6 +106,29 @@ TRANSPOSED = [
 @pytest.mark.parametrize("output_padding", [None, 1])
 def test_transpose_on_floats(conv, output_padding, dtype, rng, direct):
     check_conv2d_transpose(conv, output_padding, dtype, rng)
+
+
+def test_transpose_by_a_huge_kernel(dtype, rng):
+    # Full convolution commutes: the kernel may be the image. Most pairs of a pixel and a tap never
+    # meet; going through all of them would take minutes.
+    x, w = uniform(rng, (1, 1, 5, 1), dtype), uniform(rng, (1, 2**17, 1, 1), dtype)
+    y = F.conv2d_transpose(x, w)
+    y_ref = reference.conv2d_transpose(w.reshape(1, 1, -1, 1), x.reshape(1, 5, 1, 1))
+    assert_close(y, y_ref, gamma(5, dtype) * 5)
+
+
+def test_kernel_over_little_but_padding(dtype, rng):
+    x, w = uniform(rng, (2, 3, 5, 3), dtype), uniform(rng, (3, 2**17, 3, 4), dtype)
+    dy = uniform(rng, (2, 3, 5, 4), dtype)
+    middle = slice(2**16 - 1 - 4, 2**16 - 1 + 5)  # the taps that meet the image
+    near = np.ascontiguousarray(w[:, middle])
+    assert_same_bits(F.conv2d(x, w, padding="same"), F.conv2d(x, near, padding="same"))
+    dx, dw, db = F.conv2d_backward(dy, x, w, padding="same")
+    near_dx, near_dw, near_db = F.conv2d_backward(dy, x, near, padding="same")
+    assert_same_bits(dx, near_dx)
+    assert_same_bits(dw[:, middle], near_dw)
+    assert_same_bits(db, near_db)
+    assert np.count_nonzero(dw) == near_dw.size
 
 
 def test_needs_may_be_any_collection(rng):
