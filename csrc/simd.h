@@ -14,7 +14,7 @@
  *   vmax vmin                  NaN in either operand gives NaN
  *   vsqrt vabs vreduce_add     sums lanes in a fixed tree
  *   vstream vfence             a store past the caches, and the fence before it is read
- *   highest_of_four            the highest and its number
+ *   highest_of_four            the highest and its number;  highest_number: where NaNs are seldom
  *   vstore_bytes_n vload_bytes_n   the first n lanes, as bytes;  vselect_bytes(p, mask, a, b, n)
  *   vshuffle(a, b, index)      lanes of two vectors by number;  vpermute(a, index): of one
  *   vtranspose(v)              VL vectors: lane j of v[i] and lane i of v[j] change places
@@ -196,6 +196,19 @@ INLINE vreal vmax(vreal a, vreal b) { return vselect((a > b) | (a != a), a, b); 
 INLINE vreal vmin(vreal a, vreal b) { return vselect((a < b) | (a != a), a, b); }
 INLINE vint vint_set1(ireal a) { return a - (vint){0}; }
 
+/* Is a lane of the mask set? */
+INLINE int vany(vint mask) {
+#if CK_AVX512
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif CK_AVX2
+    return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
+#else
+    ireal any = 0;
+    for (ptrdiff_t i = 0; i < VL; i++) any |= mask[i];
+    return any != 0;
+#endif
+}
+
 /* The highest of four values in order: the first of equals, and NaN is above all. */
 struct winner {
     vreal value;
@@ -226,6 +239,36 @@ INLINE struct winner highest_of_four(vreal a, vreal b, vreal c, vreal d) {
     return (struct winner){vselect(low, bottom, top),
                            (low & (vint_set1(2) - fourth)) | (~low & -second)};
 }
+#endif
+
+/* The same, in half the steps where the ISA has them; of a NaN it may also note the lane, and give anything. */
+#if CK_AVX512 && !CK_DOUBLE
+typedef __mmask16 nan_lanes;
+INLINE int vany_nan(nan_lanes nans) { return nans != 0; }
+INLINE struct winner highest_number(vreal a, vreal b, vreal c, vreal d, nan_lanes *nans) {
+    /* max_ps takes its second operand of equals, as of 0 and -0. */
+    const vreal best = _mm512_max_ps(_mm512_max_ps(d, c), _mm512_max_ps(b, a));
+    const __mmask16 not_a = _mm512_cmp_ps_mask(best, a, _CMP_NEQ_UQ);
+    const __mmask16 is_b = _mm512_cmp_ps_mask(best, b, _CMP_EQ_OQ);
+    const __mmask16 is_c = _mm512_cmp_ps_mask(best, c, _CMP_EQ_OQ);
+    const __m512i of_two = _mm512_mask_set1_epi32(_mm512_set1_epi32(3), is_c, 2);
+    const __m512i of_three = _mm512_mask_set1_epi32(of_two, is_b, 1);
+    *nans |= _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q) | _mm512_cmp_ps_mask(c, d, _CMP_UNORD_Q);
+    return (struct winner){best, (vint)_mm512_maskz_mov_epi32(not_a, of_three)};
+}
+#elif defined(__SSE2__) && !CK_AVX512 && !CK_AVX2 && !CK_DOUBLE
+typedef vint nan_lanes;
+INLINE int vany_nan(nan_lanes nans) { return vany(nans); }
+INLINE struct winner highest_number(vreal a, vreal b, vreal c, vreal d, nan_lanes *nans) {
+    const vreal best = _mm_max_ps(_mm_max_ps(d, c), _mm_max_ps(b, a));
+    const vint is_b = best == b, of_two = vint_set1(3) + (best == c);
+    *nans |= (vint)_mm_or_ps(_mm_cmpunord_ps(a, b), _mm_cmpunord_ps(c, d));
+    return (struct winner){best, (best != a) & ((is_b & vint_set1(1)) | (~is_b & of_two))};
+}
+#else
+typedef int nan_lanes;
+#define vany_nan(nans) (nans)
+#define highest_number(a, b, c, d, nans) ((void)(nans), highest_of_four(a, b, c, d))
 #endif
 
 /* A value that stays in a register: without this GCC reads it from memory again at every use. */
@@ -295,19 +338,6 @@ INLINE vreal vcopysign(vreal magnitude, vreal sign) {
     return (vreal)(((vint)magnitude & ~bit) | ((vint)sign & bit));
 }
 
-/* Is a lane of the mask set? */
-INLINE int vany(vint mask) {
-#if CK_AVX512
-    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
-#elif CK_AVX2
-    return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
-#else
-    ireal any = 0;
-    for (ptrdiff_t i = 0; i < VL; i++) any |= mask[i];
-    return any != 0;
-#endif
-}
-
 /* n lanes of small integers, to and from bytes; lanes beyond are 0. */
 #if CK_AVX512 && CK_DOUBLE
 INLINE void vstore_bytes_n(uint8_t *p, vint a, ptrdiff_t n) {
@@ -319,7 +349,10 @@ INLINE vint vload_bytes_n(const uint8_t *p, ptrdiff_t n) {
 }
 #elif CK_AVX512
 INLINE void vstore_bytes_n(uint8_t *p, vint a, ptrdiff_t n) {
-    _mm512_mask_cvtepi32_storeu_epi8(p, (__mmask16)((1u << n) - 1), (__m512i)a);
+    if (n == VL)
+        _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)a));
+    else
+        _mm512_mask_cvtepi32_storeu_epi8(p, (__mmask16)((1u << n) - 1), (__m512i)a);
 }
 INLINE vint vload_bytes_n(const uint8_t *p, ptrdiff_t n) {
     return (vint)_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), p));

@@ -1,5 +1,7 @@
 """Max and average pooling: ties, NaN, infinities, padding, overlap, argmax."""
 
+import itertools
+
 import numpy as np
 import pytest
 import reference
@@ -74,6 +76,21 @@ def test_argmax_names_a_nan_where_there_are_several(dtype, rng):
     assert_same_bits(x[n, 2 * p + argmax // 2, 2 * q + argmax % 2, k], y)
     assert np.isnan(y).any() and not np.isnan(y).all()
     np.testing.assert_array_equal(np.isnan(y), np.isnan(reference.max_pool2d(x)))
+
+
+@pytest.mark.parametrize("c", [1, 3, 8, 16, 17])
+def test_every_order_of_special_values_in_a_window(c, dtype):
+    values = np.array([-np.inf, -1, -0.0, 0.0, 2, np.nan], dtype)
+    cells = np.array(list(itertools.product(values, repeat=4)))  # a window in each image
+    best, expected = cells[:, 0], np.zeros(len(cells), np.uint8)
+    for i in range(1, 4):
+        wins = (cells[:, i] > best) | np.isnan(cells[:, i]) & ~np.isnan(best)
+        best, expected = np.where(wins, cells[:, i], best), np.where(wins, i, expected)
+    x = np.tile(cells.reshape(-1, 2, 2, 1), (1, 1, 3, c))
+    y, argmax = F.max_pool2d(x, return_argmax=True)
+    assert_same_bits(y, np.tile(best.reshape(-1, 1, 1, 1), (1, 1, 3, c)))
+    np.testing.assert_array_equal(argmax, np.broadcast_to(expected.reshape(-1, 1, 1, 1), y.shape))
+    assert_same_bits(F.max_pool2d(x), y)
 
 
 @pytest.mark.parametrize(
