@@ -33,7 +33,9 @@ ISA_FLAGS = {
 }
 DEBUG = os.environ.get("CONVKIT_BUILD") == "debug"
 # Contraction off: multiply and add fuse only where the source says so. Never -ffast-math: it
-# changes results, and at link time it changes the float mode of the whole process.
+# changes results, and at link time it changes the float mode of the whole process. No tables for
+# unwinding, 100 kB: nothing throws, and debug builds have them.
+SMALL = [] if DEBUG else ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
 FLAGS = [
     *("-std=gnu11", "-fno-lto", "-ffp-contract=off", "-fno-math-errno"),
     *("-fno-trapping-math", "-fvisibility=hidden"),
@@ -42,6 +44,7 @@ FLAGS = [
         if DEBUG
         else ["-O2", "-g0", "-fvect-cost-model=dynamic", "-DNDEBUG"]
     ),
+    *SMALL,
     *shlex.split(os.environ.get("CONVKIT_CFLAGS", "")),
 ]
 COMMON = ["csrc/team.c", "csrc/program.c", "csrc/layout.c", "csrc/dispatch.c"]
@@ -99,7 +102,7 @@ setup(
             ["convkit/_core.pyx"],
             include_dirs=["csrc"],
             depends=[*HEADERS, *COMMON, "convkit/_core.pxd"],
-            extra_compile_args=["-O2", "-g0"],
+            extra_compile_args=["-O2", "-g0", *SMALL],
         )
     ],
     cmdclass={"build_ext": BuildKernels},

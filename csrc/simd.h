@@ -48,6 +48,8 @@ typedef int32_t ireal;
 #define CK_AVX2 (CK_VECTOR_BYTES == 32)
 
 #define INLINE static inline __attribute__((always_inline, unused))
+/* Once a call of a kernel: one copy of it serves all callers. */
+#define OUTLINE static __attribute__((noinline, unused))
 
 /* Loops over registers are unrolled whole, or these would live in memory. */
 #define UNROLLED(i, n) _Pragma("GCC unroll 32") for (int i = 0; i < n; i++)
