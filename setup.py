@@ -47,7 +47,7 @@ FLAGS = [
     *SMALL,
     *shlex.split(os.environ.get("CONVKIT_CFLAGS", "")),
 ]
-COMMON = ["csrc/team.c", "csrc/program.c", "csrc/layout.c", "csrc/dispatch.c"]
+COMMON = ["csrc/memory.c", "csrc/team.c", "csrc/program.c", "csrc/layout.c", "csrc/dispatch.c"]
 HEADERS = sorted(str(p) for p in Path("csrc").glob("*") if p.suffix in {".h", ".inc"})
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from convkit import _check
+from convkit import _check, _core
 
 Array = NDArray[Any]
 
@@ -56,6 +57,22 @@ def check_shape(function: str, name: str, array: Array, shape: tuple[int, ...]) 
         )
 
 
+# Smaller results are NumPy's: malloc has them at hand.
+LARGE_BYTES = 32768
+
+
+def new_array(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Return a new array whose values are undefined; a large one begins a line of the cache.
+
+    New memory costs far more than most of what is computed into it, as the kernel clears its pages
+    one by one: large arrays use again what earlier results have left.
+    """
+    nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+    if nbytes < LARGE_BYTES:
+        return np.empty(shape, dtype)
+    return np.ndarray(shape, dtype, _core.result_memory(nbytes))
+
+
 def make_gradients(
     function: str, needs: Sequence[str], dtype: DTypeLike, *shapes: tuple[int, ...], empty: bool
 ) -> tuple[Array | None, ...]:
@@ -68,7 +85,7 @@ def make_gradients(
         raise ValueError(
             f"{function}: needs must be a collection of 'x', 'w' and 'b', got needs={needs!r}"
         )
-    make = np.zeros if empty else np.empty
+    make = np.zeros if empty else new_array
     return tuple(
         make(shape, dtype) if name in wanted else None
         for name, shape in zip("xwb", shapes, strict=True)
@@ -82,7 +99,7 @@ def make_output(
     shape = tuple(shape)
     _check.product(function, "the output", shape)
     if out is None:
-        return np.empty(shape, dtype)
+        return new_array(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{function}: out must be a NumPy array, got {type(out).__name__}")
     if out.shape != shape or out.dtype != np.dtype(dtype) or not out.dtype.isnative:

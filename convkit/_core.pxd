@@ -58,6 +58,9 @@ cdef extern from "convkit.h" nogil:
     int CK_probe_fma
     int CK_probe_streams
 
+    void *ck_memory(size_t nbytes)
+    void *ck_result_memory(size_t nbytes)
+    void ck_result_memory_free(void *data, size_t nbytes)
     void ck_set_num_threads(int threads)
     int ck_get_num_threads()
     int ck_has_openmp()

@@ -3,6 +3,9 @@
 
 import numpy as np
 
+from cpython.buffer cimport (
+    PyBUF_STRIDED_RO, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+)
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
@@ -12,11 +15,7 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
-    #include <stdlib.h>
     #include <time.h>
-    #ifdef __linux__
-    #include <sys/mman.h>
-    #endif
     #if defined(__clang__)
     #define CK_COMPILER "clang " __clang_version__
     #elif defined(__GNUC__)
@@ -25,17 +24,6 @@ cdef extern from *:
     #define CK_COMPILER "unknown"
     #endif
 
-    static void *ck_aligned(size_t bytes, size_t alignment) {
-        void *p = NULL;
-        return posix_memalign(&p, alignment, bytes) == 0 ? p : NULL;
-    }
-    static void ck_advise_huge(void *p, size_t bytes) {
-    #if defined(__linux__) && defined(MADV_HUGEPAGE)
-        (void)madvise(p, bytes, MADV_HUGEPAGE);
-    #else
-        (void)p; (void)bytes;
-    #endif
-    }
     static double ck_seconds(void) {
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
@@ -43,11 +31,8 @@ cdef extern from *:
     }
     """
     const char *CK_COMPILER
-    void *ck_aligned(size_t bytes, size_t alignment) nogil
-    void ck_advise_huge(void *p, size_t bytes) nogil
     double ck_seconds() nogil
 
-cdef size_t HUGE_PAGE = 2 << 20
 cdef int _isa = 0
 
 compiler = CK_COMPILER.decode()
@@ -129,38 +114,49 @@ def run(int kernel_id, const uint64_t[::1] slots not None, int real_bytes):
 
 
 cdef class _Block:
-    """Aligned memory that gives itself back."""
+    """Aligned memory for arrays that gives itself back; that of results is used again."""
     cdef void *data
-    cdef size_t nbytes
+    cdef Py_ssize_t nbytes
+    cdef bint of_result
 
-    def __cinit__(self, size_t nbytes):
-        self.nbytes = nbytes if nbytes else 1
-        cdef size_t alignment = HUGE_PAGE if self.nbytes >= 2 * HUGE_PAGE else 64
-        self.data = ck_aligned(self.nbytes, alignment)
+    def __cinit__(self, Py_ssize_t nbytes, bint of_result=False):
+        self.nbytes = nbytes
+        self.of_result = of_result
+        self.data = (ck_result_memory if of_result else ck_memory)(max(nbytes, 1))
         if self.data is NULL:
             raise MemoryError(f"convkit: cannot allocate {nbytes} bytes")
-        if alignment == HUGE_PAGE:
-            ck_advise_huge(self.data, self.nbytes)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.data, self.nbytes, False, flags)
 
     def __dealloc__(self):
-        free(self.data)
+        if self.of_result and self.data is not NULL:
+            ck_result_memory_free(self.data, max(self.nbytes, 1))
+        else:
+            free(self.data)
 
 
-def aligned_empty(size_t nbytes):
+def aligned_empty(Py_ssize_t nbytes):
     """Return a zeroed uint8 array whose first byte is 64-byte aligned; huge pages when large."""
-    cdef _Block block = _Block(nbytes)
-    cdef unsigned char[::1] view = <unsigned char[:block.nbytes:1]> block.data
-    array = np.asarray(_Holder(block, view))[:nbytes]
+    array = np.ndarray(nbytes, np.uint8, _Block(nbytes))
     array[...] = 0
     return array
 
 
-class _Holder:
-    """Tie the memory's owner to the arrays that look at it."""
+def result_memory(Py_ssize_t nbytes):
+    """Return such memory for a result, not zeroed, as a buffer: often that of one that is gone."""
+    return _Block(nbytes, True)
 
-    def __init__(self, block, view):
-        self._block = block
-        self.__array_interface__ = {**np.asarray(view).__array_interface__, "version": 3}
+
+def address(array):
+    """Return where an array's data begin; 0 for None."""
+    cdef Py_buffer view
+    if array is None:
+        return 0
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO)
+    begin = <size_t> view.buf
+    PyBuffer_Release(&view)
+    return begin
 
 
 cdef int _poll() noexcept nogil:

@@ -52,11 +52,6 @@ def fill(slots: NDArray[np.uint64], name: str, values: Mapping[str, Any]) -> Non
         views[layout.kinds[field]][layout.slots[field]] = 0 if value is None else value
 
 
-def address(array: NDArray[Any] | None) -> int:
-    """Return where an array's data begin; 0 for None."""
-    return 0 if array is None else array.__array_interface__["data"][0]
-
-
 def call(kernel: str, real_bytes: int, /, **values: Any) -> None:
     """Run one kernel; arrays are passed as their addresses, what is left out is 0 or null.
 
@@ -66,9 +61,7 @@ def call(kernel: str, real_bytes: int, /, **values: Any) -> None:
     slots = layout.slots
     row: list[Any] = [0] * len(slots)
     for field, value in values.items():
-        if isinstance(value, np.ndarray):
-            value = value.__array_interface__["data"][0]
-        elif value is None:
-            value = 0
+        if value is None or isinstance(value, np.ndarray):
+            value = _core.address(value)
         row[slots[field]] = value
     _core.run(number, np.frombuffer(layout.pack(*row), np.uint64), real_bytes)

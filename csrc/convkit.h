@@ -49,6 +49,13 @@ int ck_team_run(void (*body)(const struct ck_team *team, void *context), void *c
 /* Bytes of scratch that ck_team_run wants for `need` with `threads` threads. */
 size_t ck_team_scratch_bytes(struct ck_scratch need, int threads);
 
+/* Memory for free(); 64-byte aligned, in huge pages from 4 MB on. NULL when there is none. */
+void *ck_memory(size_t bytes);
+
+/* The same for results, which gives back what an earlier one of this size has left. */
+void *ck_result_memory(size_t bytes);
+void ck_result_memory_free(void *data, size_t bytes);
+
 void ck_set_num_threads(int threads);
 int ck_get_num_threads(void);
 int ck_has_openmp(void);

@@ -29,8 +29,19 @@ def test_a_call_takes_arrays_and_leaves_out_what_is_not_named():
     y = np.full(5, 3.0, np.float32)
     _pack.call("fill", 4, y=y, count=4)
     np.testing.assert_array_equal(y, [0, 0, 0, 0, 3])
-    _pack.call("fill", 4, y=_pack.address(y), count=2, value=1.5)
+    _pack.call("fill", 4, y=_core.address(y), count=2, value=1.5)
     np.testing.assert_array_equal(y, [1.5, 1.5, 0, 0, 3])
+
+
+def test_addresses():
+    y = np.arange(12.0).reshape(3, 4)
+    begin = y.__array_interface__["data"][0]
+    assert _core.address(y) == begin
+    assert _core.address(y[1:, ::-2]) == begin + 7 * 8
+    fixed = y.view(">f8")
+    fixed.flags.writeable = False
+    assert _core.address(fixed) == begin
+    assert _core.address(None) == 0
 
 
 def test_a_field_that_is_not_there_is_an_error():

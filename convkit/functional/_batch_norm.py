@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from convkit import _check
 from convkit._arguments import named_arguments
-from convkit._arrays import Array, check_shape, dense_array, look, make_output, result_type
+from convkit._arrays import (
+    Array,
+    check_shape,
+    dense_array,
+    look,
+    make_output,
+    new_array,
+    result_type,
+)
 from convkit._pack import call
 
 
@@ -63,7 +70,7 @@ def batch_norm(
         raise ValueError(f"{name}: training needs at least one sample, got x of shape {x.shape}")
     dtype = result_type(x, *vectors.values())
     x, dense = dense_array(x, dtype), _all_dense(vectors, dtype)
-    y, mean, variance = (np.empty(shape, dtype) for shape in (x.shape, x.shape[-1:], x.shape[-1:]))
+    y, mean, variance = (new_array(shape, dtype) for shape in (x.shape, x.shape[-1:], x.shape[-1:]))
     results = {"y": y, "mean": mean, "variance": variance}
     call("batch_norm_forward", y.itemsize, x=x, **results, **dense, **numbers)
     return y, mean, variance
@@ -129,7 +136,7 @@ def batch_norm_backward(
         raise ValueError(f"{name}: training needs at least one sample, got x of shape {x.shape}")
     dtype = result_type(dy, x, *vectors.values())
     dy, x, dense = dense_array(dy, dtype), dense_array(x, dtype), _all_dense(vectors, dtype)
-    dx, dgamma, dbeta = (np.empty(shape, dtype) for shape in (x.shape, x.shape[-1:], x.shape[-1:]))
+    dx, dgamma, dbeta = (new_array(shape, dtype) for shape in (x.shape, x.shape[-1:], x.shape[-1:]))
     results = {"dx": dx, "dgamma": dgamma, "dbeta": dbeta}
     call("batch_norm_backward", dx.itemsize, dy=dy, x=x, **results, **dense, **numbers)
     return dx, dgamma, dbeta

@@ -17,6 +17,7 @@ from convkit._arrays import (
     dense_array,
     look,
     make_output,
+    new_array,
     result_type,
 )
 from convkit._pack import call
@@ -63,7 +64,7 @@ def max_pool2d(
         raise ValueError(f"{name}: out must be None with return_argmax=True, got both")
     dtype = result_type(x)
     y = make_output(name, out, _pooled_shape(sizes), dtype, x)
-    argmax = np.empty(y.shape, argmax_dtype(sizes)) if return_argmax else None
+    argmax = new_array(y.shape, argmax_dtype(sizes)) if return_argmax else None
     if y.size:
         x = dense_array(x, dtype)
         sizes["argmax_bytes"] = 0 if argmax is None else argmax.itemsize

@@ -15,6 +15,7 @@ from convkit._arrays import (
     dense_array,
     look,
     make_output,
+    new_array,
     result_type,
 )
 from convkit._pack import call
@@ -37,7 +38,7 @@ def _softmax(function: str, x: ArrayLike, axis: int, out: Array | None) -> Array
     if y.size:
         last = axis == array.ndim - 1
         rows = dense_array(array if last else np.moveaxis(array, axis, -1), dtype)
-        result = y if last else np.empty(rows.shape, dtype)
+        result = y if last else new_array(rows.shape, dtype)
         cols = rows.shape[-1]
         call(f"{function}_forward", y.itemsize, y=result, x=rows, rows=y.size // cols, cols=cols)
         if not last:
@@ -69,7 +70,7 @@ def softmax_backward(
     if dx.size:
         y = dense_array(np.moveaxis(_softmax(name, x.astype(dtype), axis, None), axis, -1), dtype)
         rows_dy = dense_array(np.moveaxis(dy, axis, -1), dtype)
-        result, cols = np.empty(y.shape, dtype), y.shape[-1]
+        result, cols = new_array(y.shape, dtype), y.shape[-1]
         sizes = {"rows": y.size // cols, "cols": cols}
         call(f"{name}_backward", dx.itemsize, dx=result, dy=rows_dy, y=y, **sizes)
         dx[...] = np.moveaxis(result, -1, axis)
@@ -125,7 +126,7 @@ def softmax_cross_entropy(
         labels = dense_array(labels, dtype)
         kind = 1
     logits = dense_array(logits, dtype)
-    dlogits, mean = np.empty(logits.shape, dtype), np.empty(1, np.float64)
+    dlogits, mean = new_array(logits.shape, dtype), np.empty(1, np.float64)
     arrays = {"mean_loss": mean, "dx": dlogits, "x": logits, "labels": labels}
     sizes = {"n": n, "positions": 1, "classes": classes, "label_kind": kind, "from_logits": 1}
     call("cross_entropy", dlogits.itemsize, label_smoothing=smoothing, **arrays, **sizes)

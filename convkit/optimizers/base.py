@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convkit import _check, _pack, ops
+from convkit import _check, _core, _pack, ops
 from convkit._arguments import accepted, unknown_argument
 from convkit._config import Configurable, serialize
 from convkit.graph import Graph, Tensor, Variable
@@ -264,7 +264,7 @@ class Optimizer(Configurable):
         table = np.zeros((len(pairs), _pack.slot_count("ck_parameter")), np.uint64)
         for row, (g, w) in zip(table, pairs, strict=True):
             values = {"w": w, "g": g, **dict(zip(SLOTS, self._slots_of_array(w), strict=False))}
-            addresses = {name: _pack.address(array) for name, array in values.items()}
+            addresses = {name: _core.address(array) for name, array in values.items()}
             numbers = {"count": w.size, "decay": 1.0, "rate": rate}
             _pack.fill(row, "ck_parameter", {**addresses, **numbers})
         _pack.call(

@@ -140,6 +140,7 @@ void expect_same(const char *what, struct kept *kept, const void *x, ptrdiff_t b
 }
 
 int main(void) {
+    test_memory();
     for (int isa = 0; ck_isa_name(isa); isa++) {
         if (!ck_isa_usable(isa)) {
             printf("%s: not usable here\n", ck_isa_name(isa));

@@ -67,5 +67,6 @@ void test_maps(void);
 void test_elementwise(void);
 void test_augment(void);
 void test_training(void);
+void test_memory(void);
 
 #endif

@@ -38,7 +38,7 @@ compile() { # compile OBJECT SOURCE FLAGS...
     "${compiler[@]}" "${flags[@]}" "${@:3}" -c "$2" -o "$object" &
     jobs+=($!)
 }
-for source in team program layout dispatch; do compile $source csrc/$source.c "${built[@]}"; done
+for source in memory team program layout dispatch; do compile $source csrc/$source.c "${built[@]}"; done
 for isa in "${isas[@]}"; do
     declare -n own=$isa
     for double in 0 1; do compile $isa$double csrc/isa_$isa.c "${own[@]}" -DCK_DOUBLE=$double; done
