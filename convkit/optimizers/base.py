@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,14 @@ def hyper_property(name: str, kind: Callable[[float], Any] = float) -> Any:
 
 def _or_none(value: float) -> float | None:
     return value or None
+
+
+class _OfArray(NamedTuple):
+    """What is kept for a plain array that is trained."""
+
+    weight: Array
+    slots: list[Array | None]
+    parameter: NDArray[np.uint64]  # its ck_parameter but for the gradient
 
 
 class Optimizer(Configurable):
@@ -77,7 +85,7 @@ class Optimizer(Configurable):
         self.hyper = Variable("hyper", np.zeros(len(HYPER)), trainable=False)
         self.iterations = Variable("iterations", np.zeros(1, np.uint64), trainable=False)
         self._slots: dict[int, tuple[Variable, list[Variable | None]]] = {}
-        self._array_slots: dict[int, tuple[Array, list[Array | None]]] = {}
+        self._array_slots: dict[int, _OfArray] = {}
         given = [x for x in (clipnorm, clipvalue, global_clipnorm) if x is not None]
         if len(given) > 1:
             raise ValueError(
@@ -171,7 +179,7 @@ class Optimizer(Configurable):
         return [*made, w.copy() if self._averaging() else None]
 
     def _first_slot(self, w: Array) -> Array:
-        return np.zeros_like(w)
+        return _core.aligned_empty(w.nbytes).view(w.dtype).reshape(w.shape)
 
     def slots(self, variable: Variable) -> list[Variable | None]:
         """Return the slots of a variable: made at first, then kept. The last is its average."""
@@ -261,12 +269,9 @@ class Optimizer(Configurable):
     def _apply_rule(
         self, kind: str, pairs: list[tuple[Array, Array]], real_bytes: int, rate: float = 1.0
     ) -> None:
-        table = np.zeros((len(pairs), _pack.slot_count("ck_parameter")), np.uint64)
-        for row, (g, w) in zip(table, pairs, strict=True):
-            values = {"w": w, "g": g, **dict(zip(SLOTS, self._slots_of_array(w), strict=False))}
-            addresses = {name: _core.address(array) for name, array in values.items()}
-            numbers = {"count": w.size, "decay": 1.0, "rate": rate}
-            _pack.fill(row, "ck_parameter", {**addresses, **numbers})
+        table = np.array([self._of_array(w).parameter for _, w in pairs])
+        gradients = [_core.address(g) for g, _ in pairs]
+        _pack.fill(table.T, "ck_parameter", {"g": gradients, "rate": rate})
         _pack.call(
             *(f"{kind}_update", real_bytes),
             **{"step": self.iterations.value, "hyper": self.hyper.value},
@@ -286,10 +291,18 @@ class Optimizer(Configurable):
             )
 
     def _slots_of_array(self, weight: Array) -> list[Array | None]:
+        return self._of_array(weight).slots
+
+    def _of_array(self, weight: Array) -> _OfArray:
         known = self._array_slots.get(id(weight))
-        if known is None or known[0] is not weight:
-            known = self._array_slots[id(weight)] = (weight, self._new_slots(weight))
-        return known[1]
+        if known is None or known.weight is not weight:
+            slots = self._new_slots(weight)
+            arrays = {"w": weight, **dict(zip(SLOTS, slots, strict=False))}
+            values = {name: _core.address(array) for name, array in arrays.items()}
+            parameter = np.zeros(_pack.slot_count("ck_parameter"), np.uint64)
+            _pack.fill(parameter, "ck_parameter", {**values, "count": weight.size, "decay": 1.0})
+            known = self._array_slots[id(weight)] = _OfArray(weight, slots, parameter)
+        return known
 
 
 def _checked_gradient(gradient: Any, weight: Array) -> Array:
