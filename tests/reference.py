@@ -552,6 +552,12 @@ def categorical_crossentropy(t, p, from_logits=False, label_smoothing=0.0, alpha
     return -alpha * (t * (1 - p) ** gamma * np.log(p)).sum(-1)
 
 
+def cosine_similarity(t, p):
+    """-t.p / (|t| |p|) over the last axis, 0 where one of both is 0."""
+    sizes = np.sqrt((t**2).sum(-1) * (p**2).sum(-1))
+    return -(t * p).sum(-1) / np.where(sizes == 0, 1, sizes)
+
+
 # The losses of rows (..., K) of targets and predictions, by Keras's names.
 LOSSES = {
     "mean_squared_error": lambda t, p: ((p - t) ** 2).mean(-1),
@@ -568,6 +574,8 @@ LOSSES = {
     "binary_focal_crossentropy": binary_crossentropy,
     "categorical_crossentropy": categorical_crossentropy,
     "categorical_focal_crossentropy": categorical_crossentropy,
+    "cosine_similarity": cosine_similarity,
+    "categorical_hinge": lambda t, p: np.maximum(1 + ((1 - t) * p).max(-1) - (t * p).sum(-1), 0),
 }
 
 

@@ -26,6 +26,8 @@ ARGUMENTS = {
     "Activation": {"activation": "tanh"},
     "ConfusionMatrix": {"num_classes": 3},
     "CosineDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "alpha": 0.25},
+    "IoU": {"num_classes": 3, "target_class_ids": [0, 2], "ignore_class": -1},
+    "MeanIoU": {"num_classes": 3, "sparse_y_pred": False},
     "ExponentialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
     "ConstantLearningRate": {"learning_rate": 0.5},
     "CosineDecayRestarts": {"initial_learning_rate": 0.1, "first_decay_steps": 10},

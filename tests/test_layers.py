@@ -68,6 +68,7 @@ CASES = {
         (6, 5, 3),
     ),
     "RandomZoom": ({"height_factor": (0.1, 0.4), "seed": 2}, (6, 5, 3)),
+    "RMSNormalization": ({"axis": [2, 3]}, (6, 5, 4)),
     "ReLU": ({"max_value": 1.5, "negative_slope": 0.25, "threshold": 0.125}, (6, 5, 3)),
     "RepeatVector": ({"n": 3}, (7,)),
     "Rescaling": ({"scale": 0.5, "offset": 1.0}, (6, 5, 3)),

@@ -77,6 +77,7 @@ def test_weights_have_the_shapes_of_keras():
         (layers.SeparableConv2D(4, 3, depth_multiplier=2), [(3, 3, 1, 12), (1, 1, 12, 4), (4,)]),
         (layers.LayerNormalization([1, 2, 3]), [(8, 8, 6), (8, 8, 6)]),
         (layers.GroupNormalization(-1, center=False), [(6,)]),
+        (layers.RMSNormalization([2, 3]), [(8, 6)]),
         (layers.PReLU(), [(8, 8, 6)]),
         (layers.PReLU(shared_axes=[1, 2]), [(1, 1, 6)]),
     ):
@@ -102,6 +103,17 @@ def test_layer_normalization(axis, rng):
     axes = len(axis) if isinstance(axis, list | tuple) else 1
     expected = reference_maps.layer_norm(x, gamma, beta, axes, 1e-3)
     np.testing.assert_allclose(y, expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("axis", [-1, [2, 3], (1, 2, 3)], ids=str)
+def test_rms_normalization(axis, rng):
+    x = rng.standard_normal((3, 4, 5, 6))
+    y, (scale,) = run(layers.RMSNormalization(axis, dtype="float64"), x)
+    axes = tuple(axis) if isinstance(axis, list | tuple) else axis
+    expected = x / np.sqrt((x**2).mean(axes, keepdims=True) + 1e-6) * scale
+    np.testing.assert_allclose(y, expected, rtol=1e-12)
+    zeros = layers.RMSNormalization(axis)(0 * x)
+    assert zeros.shape == x.shape and not zeros.any()
 
 
 @pytest.mark.parametrize("groups", [1, 3, -1])
@@ -196,6 +208,8 @@ WRONG = [
     (lambda: layers.LayerNormalization(1)(layers.Input((8, 8))), "last axes"),
     (lambda: layers.LayerNormalization([0, 1])(layers.Input((8,))), "last axes"),
     (lambda: layers.LayerNormalization(epsilon=-1), "epsilon"),
+    (lambda: layers.RMSNormalization(1)(layers.Input((8, 8))), "RMSNormalization .*last axes"),
+    (lambda: layers.RMSNormalization(epsilon=-1), "epsilon must not be negative"),
     (lambda: layers.GroupNormalization()(layers.Input((8, 8, 12))), "groups must divide"),
     (lambda: layers.GroupNormalization(0), "groups must be at least 1"),
     (lambda: layers.GroupNormalization(2, axis=1)(layers.Input((8, 8, 2))), "axis must be"),

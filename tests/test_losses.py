@@ -8,6 +8,7 @@ from networks import Net
 
 import convkit
 from convkit import layers, losses, ops
+from convkit.graph import Variable
 from convkit.ops.loss import ELEMENT_LOSSES, REDUCTIONS
 
 ROWS, COLS = 7, 5
@@ -67,6 +68,11 @@ ELEMENTWISE = {
         *(normal, binary_labels),
     ),
 }
+# The same of losses that are composed from ops.
+COMPOSED = {
+    "cosine_similarity": (losses.CosineSimilarity, {}, normal, normal),
+    "categorical_hinge": (losses.CategoricalHinge, {}, normal, binary_labels),
+}
 CATEGORICAL = {
     "categorical_crossentropy": (losses.CategoricalCrossentropy, SMOOTH),
     "categorical_crossentropy_logits": (losses.CategoricalCrossentropy, {"from_logits": True}),
@@ -80,8 +86,8 @@ CATEGORICAL = {
 
 def case(name, rng, shape=(ROWS, COLS)):
     """Return a loss with predictions and targets for it."""
-    if name in ELEMENTWISE:
-        cls, arguments, pred, target = ELEMENTWISE[name]
+    if name not in CATEGORICAL:
+        cls, arguments, pred, target = (ELEMENTWISE | COMPOSED)[name]
         return cls(**arguments), pred(rng, shape), target(rng, shape)
     cls, arguments = CATEGORICAL[name]
     target = np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
@@ -102,7 +108,7 @@ def twin(loss, true, pred):
     return reference.LOSSES[name](true, pred, **options)
 
 
-ALL = [*ELEMENTWISE, *CATEGORICAL]
+ALL = [*ELEMENTWISE, *COMPOSED, *CATEGORICAL]
 
 
 def test_smoothed_class_numbers(rng):
@@ -177,6 +183,8 @@ DOCUMENTED = [
     (losses.Poisson(), [[0.0, 1.0], [0.0, 0.0]], [[1.0, 1.0], [0.0, 0.0]], 0.5),
     (losses.Hinge(), [[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], 1.3),
     (losses.SquaredHinge(), [[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], 1.86),
+    (losses.CategoricalHinge(), [[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], 1.4),
+    (losses.CosineSimilarity(), [[0.0, 1.0], [1.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]], -0.5),
 ]
 
 
@@ -192,6 +200,13 @@ def test_documented_weights():
     )
     none = losses.CategoricalCrossentropy(reduction=None)(true, pred)
     np.testing.assert_allclose(none, [0.0513, 2.303], atol=1e-3)
+
+
+def test_cosine_of_zeros_is_zero():
+    rows = losses.cosine_similarity([[0.0, 0.0], [3.0, 4.0]], [[1.0, 2.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(rows, [0, 0])
+    value, dx, _ = emitted(losses.CosineSimilarity(), np.ones((2, 3)), np.zeros((2, 3)))
+    assert value == 0 and not dx.any()
 
 
 def test_probabilities_are_clipped():
@@ -241,6 +256,8 @@ WRONG = [
     (lambda: losses.get(lambda a, b: a), TypeError, "derive from convkit.losses.Numpy"),
     (lambda: losses.Huber(0), ValueError, "delta must be positive, got delta=0"),
     (lambda: losses.CategoricalCrossentropy(axis=1), ValueError, "classes are the last axis"),
+    (lambda: losses.CosineSimilarity(axis=0), ValueError, "rows are the last axis"),
+    (lambda: losses.CosineSimilarity()(1.0, 1.0), ValueError, "got one number"),
     (lambda: losses.BinaryCrossentropy(False, 2), ValueError, r"label_smoothing must lie in"),
     (lambda: losses.BinaryFocalCrossentropy(gamma=-1), ValueError, "gamma must not be negative"),
     (lambda: losses.MeanSquaredError("mean"), ValueError, "unknown reduction='mean'"),
@@ -281,15 +298,19 @@ def test_what_is_refused(call, kind, words):
 def emitted(loss, pred, true, weights=None, dtype="float64"):
     """Return the mean loss and its gradient, as the ops of a graph compute them."""
     net = Net(dtype, rows=len(pred))
-    p, t = net.input(*pred.shape[1:]), net.input(*true.shape[1:])
-    net.data[p], net.data[t] = pred.astype(dtype), true.astype(dtype)
+    # Rows of the identity pick rows of a variable, so that dx is the variable's gradient.
+    rows = Variable("pred", pred.reshape(len(pred), -1).astype(dtype))
+    chosen, t = net.input(len(pred)), net.input(*true.shape[1:])
+    net.data[chosen], net.data[t] = np.eye(len(pred), dtype=dtype), true.astype(dtype)
+    p = ops.reshape(ops.dense(chosen, net.graph.variable(rows)), (None, *pred.shape[1:]))
     w = None
     if weights is not None:
         w = net.input()
         net.data[w] = weights.astype(dtype)
     total = loss.emit(p, t, w)
-    values = net.values([total, total.op.outputs["dx"], total.per_sample])
-    return float(values[0][0]), values[1], values[2]
+    dx = net.graph.gradients(total)[rows]
+    values = net.values([total, dx, total.per_sample])
+    return float(values[0][0]), values[1].reshape(pred.shape), values[2]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -377,6 +398,23 @@ def test_every_pixel_has_a_class(rng):
     assert history["loss"][-1] < history["loss"][0]
     with pytest.raises(ValueError, match=r"needs class numbers of shape \(8, 4, 4\)"):
         model.fit(x, y[:, 0], verbose=0)
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_losses_of_rows_train(name, rng):
+    x, classes = rng.standard_normal((60, 4)), np.arange(60) % 3
+    x[:, :3] += 3 * np.eye(3)[classes]
+    y = np.eye(3)[classes]
+    convkit.set_seed(1)
+    model = convkit.Sequential([layers.Input((4,)), layers.Dense(3)])
+    model.compile("adam", name, metrics=["accuracy", name])
+    history = model.fit(x, y, epochs=30, batch_size=8, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    loss, accuracy, metric = model.evaluate(x, y, verbose=0)
+    sign = -1 if name == "cosine_similarity" else 1  # as a metric, more of it is better
+    assert metric == pytest.approx(sign * loss, rel=1e-5) and accuracy > 0.8
+    with pytest.raises(ValueError, match=r"y must have shape|needs one-hot rows"):
+        model.fit(x, classes, verbose=0)
 
 
 def test_one_output_and_weights_of_classes(rng):

@@ -53,6 +53,7 @@ MEANS = {
     metrics.BinaryCrossentropy: reference.LOSSES["binary_crossentropy"],
     metrics.CategoricalCrossentropy: reference.LOSSES["categorical_crossentropy"],
     metrics.CosineSimilarity: lambda t, p: (t * p).sum(1) / np.sqrt((p**2).sum(1)),
+    metrics.CategoricalHinge: reference.LOSSES["categorical_hinge"],
 }
 
 
@@ -220,6 +221,46 @@ def test_confusion_matrices(rows):
     assert in_batches(metrics.ConfusionMatrix(K), true.argmax(1), pred).sum() == N
 
 
+def overlap(true, pred, weights, classes):
+    """Return the mean of intersection over union of the classes that occur."""
+    found = []
+    for c in classes:
+        union = weights[(true == c) | (pred == c)].sum()
+        if union:
+            found.append(weights[(true == c) & (pred == c)].sum() / union)
+    return np.mean(found)
+
+
+def test_intersection_over_union(rng):
+    true, pred = rng.integers(0, 3, (6, 4, 5)), rng.integers(0, 3, (6, 4, 5))
+    weights = rng.uniform(0.2, 2, 6)
+    by_pixel = np.broadcast_to(weights[:, None, None], true.shape)
+    ones = np.ones(true.shape)
+    found = in_batches(metrics.MeanIoU(5), true, pred, size=4)
+    assert found == pytest.approx(overlap(true, pred, ones, range(3)))
+    found = in_batches(metrics.MeanIoU(3), true, pred, weights, size=4)
+    assert found == pytest.approx(overlap(true, pred, by_pixel, range(3)))
+    found = in_batches(metrics.IoU(3, [0, 2]), true, pred)
+    assert found == pytest.approx(overlap(true, pred, ones, [0, 2]))
+    void = np.where(rng.random(true.shape) < 0.3, 255, true)
+    found = in_batches(metrics.MeanIoU(3, ignore_class=255), void, pred, weights)
+    kept = void != 255
+    assert found == pytest.approx(overlap(void[kept], pred[kept], by_pixel[kept], range(3)))
+    outputs = rng.random((6, 4, 5, 3))
+    rows = metrics.MeanIoU(3, sparse_y_true=False, sparse_y_pred=False)
+    expected = overlap(true, outputs.argmax(-1), ones, range(3))
+    assert in_batches(rows, np.eye(3)[true], outputs) == pytest.approx(expected)
+    first = metrics.MeanIoU(3, sparse_y_pred=False, axis=1)
+    found = in_batches(first, true, np.moveaxis(outputs, -1, 1))
+    assert found == pytest.approx(expected)
+    # Values that Keras's documentation gives.
+    assert metrics.MeanIoU(2)([0, 0, 1, 1], [0, 1, 0, 1]) == pytest.approx(1 / 3)
+    assert metrics.MeanIoU(2)([0, 0, 1, 1], [0, 1, 0, 1], [0.3, 0.3, 0.3, 0.1]) == pytest.approx(
+        0.2380952
+    )
+    assert metrics.MeanIoU(2).result() == 0.0
+
+
 class Nothing(metrics.Metric):
     """A metric that counts nothing."""
 
@@ -238,6 +279,12 @@ WRONG = [
     (lambda: metrics.AUC(curve="roc"), ValueError, "unknown curve='roc'"),
     (lambda: metrics.AUC()([0, 1], [0, 2.0]), ValueError, "from_logits=True"),
     (lambda: metrics.confusion_matrix([0], [3], 2), ValueError, r"must lie in \[0, 2\)"),
+    (lambda: metrics.IoU(3, [0, 3]), ValueError, "numbers below num_classes=3"),
+    (lambda: metrics.IoU(3, []), ValueError, "target_class_ids must be numbers"),
+    (lambda: metrics.IoU(3, 1), ValueError, "target_class_ids must be numbers"),
+    (lambda: metrics.MeanIoU(2)([0, 1], [0.2, 0.7]), ValueError, "pass sparse_y_pred=False"),
+    (lambda: metrics.MeanIoU(2)([0, 255], [0, 1]), ValueError, "values from 0 to 255; ignore_"),
+    (lambda: metrics.MeanIoU(2)([0, 1], [0]), ValueError, "as many labels as predictions"),
     (lambda: metrics.confusion_matrix([0, 1], [1]), ValueError, "must be as many"),
     (lambda: metrics.MeanSquaredError()([[1, 2]], [[1], [2]]), ValueError, "y_pred's shape"),
     (lambda: metrics.Metric(), TypeError, "must define reset_state"),

@@ -65,6 +65,7 @@ from convkit.layers.reshaping import RepeatVector as RepeatVector
 from convkit.layers.reshaping import UpSampling2D as UpSampling2D
 from convkit.layers.sample_normalization import GroupNormalization as GroupNormalization
 from convkit.layers.sample_normalization import LayerNormalization as LayerNormalization
+from convkit.layers.sample_normalization import RMSNormalization as RMSNormalization
 from convkit.layers.sample_normalization import UnitNormalization as UnitNormalization
 from convkit.layers.symbolic import Input as Input
 from convkit.layers.symbolic import InputLayer as InputLayer
@@ -124,6 +125,7 @@ __all__ = [
     "PReLU",
     "PatchWhitening",
     "Permute",
+    "RMSNormalization",
     "RandomBrightness",
     "RandomContrast",
     "RandomCrop",

@@ -10,6 +10,19 @@ from convkit.graph import Tensor, Variable
 from convkit.layers.base import Layer, variable_property
 
 
+def _last_axes(layer: Layer, axis: int | Sequence[int], input_shape: Any) -> list[int]:
+    """Return the axes that `axis` names, in order; raise ValueError unless they are the last."""
+    rank = 0 if isinstance(input_shape, list) else len(input_shape)
+    given = [axis] if isinstance(axis, int) else list(axis)
+    axes = sorted({a % rank for a in given if -rank <= a < rank})
+    if len(axes) < len(given) or axes != list(range(rank - len(axes), rank)) or axes[0] < 1:
+        raise ValueError(
+            f"{type(layer).__name__} {layer.name!r}: axis must name the last axes, and not the"
+            f" batch, got axis={axis} for input {input_shape}"
+        )
+    return axes
+
+
 class _SampleNormalization(Layer):
     """What layer and group normalization share: gamma, beta, epsilon."""
 
@@ -74,14 +87,7 @@ class LayerNormalization(_SampleNormalization):
 
     def build(self, input_shape: Any) -> None:
         """Make gamma and beta."""
-        rank = 0 if isinstance(input_shape, list) else len(input_shape)
-        given = self.axis if isinstance(self.axis, list) else [self.axis]
-        axes = sorted({a % rank for a in given if -rank <= a < rank})
-        if len(axes) < len(given) or axes != list(range(rank - len(axes), rank)) or axes[0] < 1:
-            raise ValueError(
-                f"LayerNormalization {self.name!r}: axis must name the last axes, and not the"
-                f" batch, got axis={self.axis} for input {input_shape}"
-            )
+        axes = _last_axes(self, self.axis, input_shape)
         self._axes = len(axes)
         self._make_weights([input_shape[a] for a in axes])
 
@@ -148,6 +154,37 @@ class GroupNormalization(_SampleNormalization):
         return ops.group_norm(x, *self._weights_in(x), groups=groups, epsilon=self.epsilon)
 
 
+class RMSNormalization(Layer):
+    """Divide by the root of the mean square over the last axis, or its last axes, then scale.
+
+    y = x / sqrt(mean(x^2) + epsilon) * scale; scale has the sizes of the axes. Source: Zhang and
+    Sennrich, 2019.
+
+    Input shape:  (batch, ...). Output shape: the same.
+    """
+
+    scale = variable_property("scale")
+
+    def __init__(
+        self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.axis = _check.integers("RMSNormalization", "axis", axis, -_check.MAX_SIZE)
+        self.epsilon = _check.at_least_zero("RMSNormalization", "epsilon", epsilon)
+        self._scale: Variable | None = None
+
+    def build(self, input_shape: Any) -> None:
+        """Make scale."""
+        self._axes = _last_axes(self, self.axis, input_shape)
+        self._scale = self.add_weight("scale", [input_shape[a] for a in self._axes], "ones")
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """Emit the root, the quotient and the product."""
+        assert self._scale is not None
+        mean = ops.reduce_mean(ops.square(x), self._axes, keepdims=True)
+        return x / ops.sqrt(ops.affine(mean, 1.0, self.epsilon)) * x.graph.variable(self._scale)
+
+
 class UnitNormalization(Layer):
     """Divide by the Euclidean norm over an axis or several, so that it is 1.
 
@@ -160,5 +197,4 @@ class UnitNormalization(Layer):
 
     def call(self, x: Tensor, training: bool) -> Tensor:
         """Emit the norm, not below 1e-12, and the quotient."""
-        squares = ops.reduce_sum(ops.square(x), self.axis, keepdims=True)
-        return x / ops.sqrt(ops.maximum(squares, 1e-24))
+        return ops.normalize(x, self.axis)

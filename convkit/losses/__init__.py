@@ -31,6 +31,8 @@ from convkit.losses.functions import (
     binary_focal_crossentropy,
     categorical_crossentropy,
     categorical_focal_crossentropy,
+    categorical_hinge,
+    cosine_similarity,
     hinge,
     huber,
     kl_divergence,
@@ -44,12 +46,15 @@ from convkit.losses.functions import (
     squared_hinge,
 )
 from convkit.losses.numpy_loss import NumpyLoss
+from convkit.losses.rows import CategoricalHinge, CosineSimilarity
 
 __all__ = [
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
     "CategoricalFocalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
     "Hinge",
     "Huber",
     "KLDivergence",
@@ -67,6 +72,8 @@ __all__ = [
     "binary_focal_crossentropy",
     "categorical_crossentropy",
     "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "cosine_similarity",
     "get",
     "hinge",
     "huber",

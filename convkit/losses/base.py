@@ -82,10 +82,10 @@ class Loss(Configurable):
             )
         return self.reduction
 
-    def _check_axis(self, axis: int) -> int:
+    def _check_axis(self, axis: int, what: str = "classes") -> int:
         if axis != -1:
             raise ValueError(
-                f"{type(self).__name__}: classes are the last axis, got axis={axis!r}; move them"
+                f"{type(self).__name__}: {what} are the last axis, got axis={axis!r}; move them"
                 " there with np.moveaxis"
             )
         return axis

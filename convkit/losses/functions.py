@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.losses import categorical, elementwise
+from convkit.losses import categorical, elementwise, rows
 from convkit.losses.base import Array, Loss
 
 Function = Callable[..., Array]
@@ -63,3 +63,5 @@ sparse_categorical_crossentropy = _function_of(
 categorical_focal_crossentropy = _function_of(
     categorical.CategoricalFocalCrossentropy, "categorical_focal_crossentropy"
 )
+categorical_hinge = _function_of(rows.CategoricalHinge, "categorical_hinge")
+cosine_similarity = _function_of(rows.CosineSimilarity, "cosine_similarity")

@@ -27,9 +27,11 @@ from convkit.metrics.confusion import (
     TruePositives,
     confusion_matrix,
 )
+from convkit.metrics.overlap import IoU, MeanIoU
 from convkit.metrics.regression import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    CategoricalHinge,
     CosineSimilarity,
     Hinge,
     KLDivergence,
@@ -51,6 +53,7 @@ __all__ = [
     "BinaryCrossentropy",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
+    "CategoricalHinge",
     "ConfusionMatrix",
     "CosineSimilarity",
     "F1Score",
@@ -58,11 +61,13 @@ __all__ = [
     "FalseNegatives",
     "FalsePositives",
     "Hinge",
+    "IoU",
     "KLDivergence",
     "LogCoshError",
     "Mean",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
+    "MeanIoU",
     "MeanMetric",
     "MeanMetricWrapper",
     "MeanSquaredError",
@@ -86,11 +91,12 @@ __all__ = [
 
 _KINDS: tuple[type[Metric], ...] = (
     *(AUC, BinaryAccuracy, BinaryCrossentropy, CategoricalAccuracy, CategoricalCrossentropy),
-    *(CosineSimilarity, F1Score, FalseNegatives, FalsePositives, FBetaScore, Hinge, KLDivergence),
-    *(LogCoshError, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError),
-    *(MeanSquaredLogarithmicError, Poisson, Precision, Recall, RootMeanSquaredError),
-    *(SparseCategoricalAccuracy, SparseCategoricalCrossentropy, SparseTopKCategoricalAccuracy),
-    *(SquaredHinge, TopKCategoricalAccuracy, TrueNegatives, TruePositives),
+    *(CategoricalHinge, CosineSimilarity, F1Score, FalseNegatives, FalsePositives, FBetaScore),
+    *(Hinge, KLDivergence, LogCoshError, MeanAbsoluteError, MeanAbsolutePercentageError),
+    *(MeanSquaredError, MeanSquaredLogarithmicError, Poisson, Precision, Recall),
+    *(RootMeanSquaredError, SparseCategoricalAccuracy, SparseCategoricalCrossentropy),
+    *(SparseTopKCategoricalAccuracy, SquaredHinge, TopKCategoricalAccuracy, TrueNegatives),
+    TruePositives,
 )
 NAMES: dict[str, type[Metric]] = {
     cls.default_name or _check.snake_case(cls.__name__): cls for cls in _KINDS

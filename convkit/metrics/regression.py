@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from convkit import losses
-from convkit.losses.base import Loss, like_prediction
+from convkit.losses.base import Loss
 from convkit.metrics.base import Array, MeanMetric
 
 
@@ -129,12 +129,19 @@ class SparseCategoricalCrossentropy(_LossMetric):
         return losses.SparseCategoricalCrossentropy(self.from_logits)
 
 
-class CosineSimilarity(MeanMetric):
+class CategoricalHinge(_LossMetric):
+    """The mean of max(1 + wrong - right, 0); labels are one-hot rows."""
+
+    def _loss(self) -> Loss:
+        return losses.CategoricalHinge()
+
+
+class CosineSimilarity(_LossMetric):
     """The mean over rows of the cosine of the angle between y_true and y_pred."""
+
+    def _loss(self) -> Loss:
+        return losses.CosineSimilarity()
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """Return the cosine of every row; 0 where one of both is 0."""
-        pred = y_pred.astype(np.float64)
-        true = like_prediction("CosineSimilarity", y_true, pred.shape).astype(np.float64)
-        size = np.linalg.norm(true, axis=-1) * np.linalg.norm(pred, axis=-1)
-        return np.atleast_1d((true * pred).sum(axis=-1) / np.maximum(size, 1e-12))
+        return -super().values(y_true, y_pred)

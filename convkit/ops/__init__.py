@@ -16,6 +16,7 @@ from convkit.ops.broadcast import (
     maximum,
     minimum,
     multiply,
+    normalize,
     prelu,
     reduce_mean,
     reduce_sum,
@@ -43,7 +44,7 @@ from convkit.ops.loss import (
     total_loss,
 )
 from convkit.ops.numpy_function import numpy_function
-from convkit.ops.pool import avg_pool2d, max_pool2d
+from convkit.ops.pool import avg_pool2d, max_pool2d, row_max
 from convkit.ops.resize import adaptive_avg_pool2d, adaptive_max_pool2d, upsample2d
 from convkit.ops.softmax import log_softmax, softmax
 from convkit.ops.update import Parameter, moving_average, muon_update, update
@@ -91,6 +92,7 @@ __all__ = [
     "moving_average",
     "multiply",
     "muon_update",
+    "normalize",
     "numpy_function",
     "penalty",
     "permute",
@@ -99,6 +101,7 @@ __all__ = [
     "reduce_sum",
     "remap",
     "reshape",
+    "row_max",
     "softmax",
     "softmax_cross_entropy",
     "sqrt",

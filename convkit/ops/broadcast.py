@@ -406,6 +406,12 @@ def absolute(x: Tensor) -> Tensor:
     return _unary("abs", x)
 
 
+def normalize(x: Tensor, axis: Any = -1) -> Tensor:
+    """Emit x over its Euclidean norm over an axis or several; a norm is not below 1e-12."""
+    squares = reduce_sum(square(x), axis, keepdims=True)
+    return divide(x, sqrt(maximum(squares, 1e-24)))
+
+
 def clip(x: Tensor, low: float, high: float) -> Tensor:
     """Emit x brought into [low, high]; beyond, the gradient is 0."""
     low, high = _check.number("clip", "low", low), _check.number("clip", "high", high)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from convkit import _check
-from convkit.ops.base import Op, Struct, check_rank, check_real, emit, one_sample
+from convkit.ops.base import Op, Struct, check_rank, check_real, emit, one_sample, product
+from convkit.ops.elementwise import reshape
 
 if TYPE_CHECKING:
     from convkit.graph import Tensor
@@ -103,3 +104,14 @@ def avg_pool2d(
         {"x": x}, {**sizes, "count_include_pad": int(count_include_pad)}, {"n": 1}
     )
     return emit(op, y=shape)["y"]
+
+
+def row_max(x: Tensor) -> Tensor:
+    """Emit the maximum over the last axis, which stays with size 1; the gradient goes to the first.
+
+    A row is pooled as a map of its own.
+    """
+    check_real("row_max", x=x)
+    *outer, cols = x.shape
+    maps = reshape(x, (None, product(outer[1:]), cols, 1))
+    return reshape(max_pool2d(maps, (1, cols)), (*outer, 1))
