@@ -242,6 +242,15 @@ struct ck_dropout {
     double rate;
 };
 
+/* y[i] = mean + stddev times a normally distributed number, a function of (seed, stream, *step, i).
+ * step: uint64. */
+struct ck_random_normal {
+    void *y;
+    const void *step;
+    ptrdiff_t count, seed, stream;
+    double mean, stddev;
+};
+
 enum ck_source_type {
     CK_U8,
     CK_I8,
@@ -597,6 +606,7 @@ struct ck_streams {
     K(element_loss, ck_element_loss)                                                               \
     K(loss_sum, ck_loss_sum)                                                                       \
     K(dropout, ck_dropout)                                                                         \
+    K(random_normal, ck_random_normal)                                                             \
     K(gather, ck_gather)                                                                           \
     K(draw_map, ck_draw_map)                                                                       \
     K(gather_images, ck_gather_images)                                                             \

@@ -150,6 +150,12 @@ static const struct ck_field ck_dropout_fields[] = {FIELD(y),      FIELD(x),    
 LAYOUT(ck_dropout);
 #undef CURRENT
 
+#define CURRENT ck_random_normal
+static const struct ck_field ck_random_normal_fields[] = {
+    FIELD(y), FIELD(step), FIELD(count), FIELD(seed), FIELD(stream), FIELD(mean), FIELD(stddev)};
+LAYOUT(ck_random_normal);
+#undef CURRENT
+
 #define CURRENT ck_gather
 static const struct ck_field ck_gather_fields[] = {
     FIELD(y), FIELD(x), FIELD(index), FIELD(n), FIELD(cols), FIELD(source_type), FIELD(x_rows)};
@@ -352,6 +358,7 @@ static const struct ck_layout layouts[] = {
     ENTRY(ck_draw_transform),
     ENTRY(ck_draw_uniform),
     ENTRY(ck_dropout),
+    ENTRY(ck_random_normal),
     ENTRY(ck_element_loss),
     ENTRY(ck_erase),
     ENTRY(ck_fill),

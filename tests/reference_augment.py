@@ -20,6 +20,23 @@ def batch_key(seed, stream, step):
     return mix64(mix64(mix64(seed) ^ stream) ^ step)
 
 
+def element_bits(key, i):
+    """Return the 32 bits of element i."""
+    h = (i + (key & 0xFFFFFFFF)) & 0xFFFFFFFF
+    h = ((h ^ (h >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
+    h ^= (key >> 32) & 0xFFFFFFFF
+    h = ((h ^ (h >> 15)) * 0x846CA68B) & 0xFFFFFFFF
+    return h ^ (h >> 16)
+
+
+def random_normal(count, seed, stream, step):
+    """Return normally distributed numbers, each from two uniform ones of 24 bits."""
+    key = batch_key(seed, stream, step)
+    u = [((element_bits(key, i) >> 8) + 1) * 2.0**-24 for i in range(count)]
+    v = [(element_bits(mix64(key), i) >> 8) * 2.0**-24 - 0.5 for i in range(count)]
+    return np.sqrt(-2 * np.log(u)) * np.sin(2 * np.pi * np.array(v))
+
+
 def sample_key(seed, stream, step, sample):
     """Return the key of a sample."""
     return mix64(batch_key(seed, stream, step) ^ int(sample))

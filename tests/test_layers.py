@@ -41,6 +41,8 @@ CASES = {
     "Dropout": ({"rate": 0.4}, (6, 5, 3)),
     "ELU": ({"alpha": 0.5}, (6, 5, 3)),
     "Flatten": ({}, (6, 5, 3)),
+    "GaussianDropout": ({"rate": 0.4}, (6, 5, 3)),
+    "GaussianNoise": ({"stddev": 0.5}, (6, 5, 3)),
     "GlobalAveragePooling2D": ({}, (6, 5, 3)),
     "GlobalMaxPooling2D": ({"keepdims": True}, (6, 5, 3)),
     "GroupNormalization": ({"groups": 2}, (6, 5, 4)),
@@ -134,10 +136,8 @@ def test_training_mode_differs_only_where_it_should(name, rng):
     model, _, shape = make(name)
     x = rng.standard_normal((6, *shape))
     same = np.array_equal(model(x, training=True), model(x))
-    random = issubclass(getattr(layers, name), Augmentation)
-    assert same == (
-        not random and name not in {"BatchNormalization", "Dropout", "SpatialDropout2D"}
-    )
+    noisy = (Augmentation, layers.Dropout, layers.GaussianNoise, layers.BatchNormalization)
+    assert same == (not issubclass(getattr(layers, name), noisy))
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -163,7 +163,7 @@ class _Frozen(convkit.optimizers.SGD):
 @pytest.mark.parametrize("name", CLASSES)
 def test_gradients(name, rng):
     model, layer, shape = make(name, head=3)
-    if "Dropout" in name:
+    if "Dropout" in name or "Noise" in name:
         layer.seed = 7
     x = rng.standard_normal((4, *shape))
     y = rng.standard_normal((4, 3))

@@ -125,6 +125,21 @@ def test_group_normalization(groups, rng):
     np.testing.assert_allclose(y, expected, rtol=1e-11, atol=1e-11)
 
 
+def test_noise_of_training(rng):
+    x = rng.uniform(1, 2, (50, 1000))
+    noise = layers.GaussianNoise(0.5, seed=3, dtype="float64")
+    added = noise(x, training=True) - x
+    assert abs(added.mean()) < 0.012 and added.std() == pytest.approx(0.5, rel=0.02)
+    dropout = layers.GaussianDropout(0.2, seed=3, dtype="float64")
+    factors = dropout(x, training=True) / x
+    assert factors.mean() == pytest.approx(1, abs=0.012)
+    assert factors.std() == pytest.approx(0.5, rel=0.02)
+    # The same numbers: seed, place and step are the same.
+    np.testing.assert_allclose(factors - 1, added, atol=1e-12)
+    for layer, training in ((noise, False), (dropout, False), (layers.GaussianNoise(0), True)):
+        np.testing.assert_array_equal(layer(x, training=training), x.astype(layer.dtype))
+
+
 def test_separable_convolution_is_two_convolutions(rng):
     x = rng.standard_normal((2, 7, 6, 3))
     options = {"strides": 2, "padding": "same"}
@@ -204,6 +219,8 @@ WRONG = [
     (lambda: layers.SeparableConv2D(3, 9)(layers.Input((8, 8, 1))), "larger than the padded"),
     (lambda: layers.SeparableConv2D(0, 3), "filters"),
     (lambda: layers.SpatialDropout2D(0.5)(layers.Input((8, 8))), "channel axis"),
+    (lambda: layers.GaussianDropout(1), r"GaussianDropout: rate must lie in \[0, 1\)"),
+    (lambda: layers.GaussianNoise(-1), "stddev must not be negative"),
     (lambda: layers.SpatialDropout2D(1.5), r"SpatialDropout2D: rate must lie in \[0, 1\)"),
     (lambda: layers.LayerNormalization(1)(layers.Input((8, 8))), "last axes"),
     (lambda: layers.LayerNormalization([0, 1])(layers.Input((8,))), "last axes"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
+import reference_augment
 import reference_update
 from networks import Net
 from tolerance import assert_close, unit_roundoff
@@ -84,6 +85,7 @@ TWINS = {
         **{"draw_map": "draw_map", "remap": "gather_images", "draw_transform": "draw_transform"},
         **{"warp": "warp", "adjust": "adjust", "erase_box": "draw_erase", "noise": "erase"},
         "uniform": "draw_uniform draw_mix",
+        "random_normal": "random_normal",
     },
     "numpy": {
         "add": "add affine binary_forward binary_backward loss_sum mix moving_average "
@@ -227,6 +229,34 @@ def test_dropout_masks_follow_seed_stream_and_step():
     assert same == [[i == j or {i, j} == {0, 3} for j in range(4)] for i in range(4)]
     assert not (masks[0][0] == masks[1][0]).all()
     np.testing.assert_array_equal(masks[0], masks[2])
+
+
+@pytest.mark.parametrize("size", [1, 7, 16, 33])
+def test_random_normal(size, dtype):
+    net = Net(dtype)
+    step = net.counter()
+    step.variable.value[0] = 6
+    x = net.input(size)
+    y = ops.random_normal(x, 0.5, 2.0, seed=2**40 + 3, stream=9, step=step)
+    expected = 0.5 + 2 * reference_augment.random_normal(net.rows * size, 2**40 + 3, 9, 6)
+    np.testing.assert_allclose(net.values([y])[0].reshape(-1), expected, atol=5e-6)
+
+
+def test_random_normal_is_normal():
+    net = Net("float32", rows=300)
+    x = net.input(1000)
+    step = net.counter()
+    draws = [(1, 0), (1, 0), (2, 0), (1, 1)]
+    ys = net.values([ops.random_normal(x, seed=s, stream=t, step=step) for s, t in draws])
+    y, again, *others = (values.reshape(-1).astype(float) for values in ys)
+    np.testing.assert_array_equal(y, again)
+    count = y.size
+    # Within 5 standard deviations: moments, the tail, and what should not go together.
+    for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        assert abs((y**power).mean() - moment) < 5 * np.sqrt(variance / count)
+    assert abs((y > 2).mean() - 0.02275) < 5 * np.sqrt(0.0222 / count)
+    for other in (*others, np.roll(y, 1), np.roll(y, 16), np.roll(y, 1000)):
+        assert abs((y * other).mean()) < 5 / np.sqrt(count)
 
 
 def test_dropout_of_nothing_is_nothing():
@@ -416,6 +446,11 @@ def refused(net):
     yield r"reshape: .* as many values", lambda: ops.reshape(image, (None, 4, -1))
     yield r"reshape: .* as many values", lambda: ops.reshape(image, (None, -1, -1))
     yield r"dropout: rate", lambda: ops.dropout(x, 1.0, seed=0, stream=0, step=step)
+    yield (
+        r"random_normal: stddev",
+        lambda: ops.random_normal(x, stddev=-1, seed=0, stream=0, step=step),
+    )
+    yield r"random_normal: step", lambda: ops.random_normal(x, seed=0, stream=0, step=w)
     yield r"dropout: step", lambda: ops.dropout(x, 0.5, seed=0, stream=0, step=w)
     yield r"activation: unknown .*did you mean 'relu'", lambda: ops.activation(x, "rellu")
     yield r"activation: 'softmax' mixes", lambda: ops.activation(x, "softmax")

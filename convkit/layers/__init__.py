@@ -48,6 +48,8 @@ from convkit.layers.merging import maximum as maximum
 from convkit.layers.merging import minimum as minimum
 from convkit.layers.merging import multiply as multiply
 from convkit.layers.merging import subtract as subtract
+from convkit.layers.noise import GaussianDropout as GaussianDropout
+from convkit.layers.noise import GaussianNoise as GaussianNoise
 from convkit.layers.normalization import BatchNormalization as BatchNormalization
 from convkit.layers.numpy_layer import NumpyLayer as NumpyLayer
 from convkit.layers.pooling import AdaptiveAveragePooling2D as AdaptiveAveragePooling2D
@@ -102,6 +104,8 @@ __all__ = [
     "DepthwiseConv2D",
     "Dropout",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "GlobalAveragePooling2D",
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",

@@ -11,9 +11,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from convkit import _check, ops, runtime
+from convkit import _check, ops
 from convkit.graph import Tensor
-from convkit.layers.base import Layer, check_data_format, check_rank
+from convkit.layers.base import Layer, check_data_format, check_rank, check_seed
 from convkit.layers.symbolic import Shape
 from convkit.ops.augment import FILL_MODES, FLIPS, Range
 
@@ -31,11 +31,7 @@ class Augmentation(Layer):
         super().__init__(**options)
         kind = type(self).__name__
         check_data_format(kind, data_format)
-        self.seed = (
-            runtime.next_seed()
-            if seed is None
-            else _check.integer(kind, "seed", seed, 0, _check.MAX_PRODUCT)
-        )
+        self.seed = check_seed(kind, seed)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return the input's shape."""

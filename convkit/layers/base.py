@@ -386,6 +386,21 @@ def variable_property(attribute: str) -> Callable[[Layer], Any]:
     return property(show)  # type: ignore[return-value]
 
 
+def check_seed(kind: str, seed: int | None) -> int:
+    """Return the seed that is given, else the next one of the process."""
+    if seed is None:
+        return runtime.next_seed()
+    return _check.integer(kind, "seed", seed, 0, runtime.MAX_SEED)
+
+
+def random_source(x: Tensor, seed: int) -> dict[str, Any]:
+    """Return where an op at this place of a graph draws from: seed, stream and step."""
+    step = x.graph.step
+    assert step is not None
+    # The place in the graph tells layers (and calls of a shared layer) of one seed apart.
+    return {"seed": seed, "stream": len(x.graph.ops), "step": step}
+
+
 def check_rank(layer: Layer, shape: Any, rank: int, axes: str, hint: str) -> None:
     """Raise ValueError unless an input shape has `rank` axes."""
     if isinstance(shape, list) or len(shape) != rank:

@@ -6,10 +6,17 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from convkit import _check, ops, runtime
+from convkit import _check, ops
 from convkit.graph import Tensor, Variable
 from convkit.layers.activation import apply, check_activation
-from convkit.layers.base import Layer, check_data_format, check_rank, variable_property
+from convkit.layers.base import (
+    Layer,
+    check_data_format,
+    check_rank,
+    check_seed,
+    random_source,
+    variable_property,
+)
 from convkit.layers.conv import HINT
 from convkit.layers.symbolic import Shape
 
@@ -140,23 +147,13 @@ class Dropout(Layer):
                 " whole channels"
             )
         self.noise_shape = noise_shape
-        self.seed = (
-            runtime.next_seed()
-            if seed is None
-            else _check.integer(kind, "seed", seed, 0, runtime.MAX_SEED)
-        )
+        self.seed = check_seed(kind, seed)
 
     def call(self, x: Tensor, training: bool) -> Tensor:
         """Emit dropout in training, else nothing."""
         if not training or self.rate == 0:
             return x
-        step = x.graph.step
-        assert step is not None
-        # The place in the graph tells layers (and calls of a shared layer) of one seed apart.
-        stream = len(x.graph.ops)
-        return ops.dropout(
-            x, self.rate, seed=self.seed, stream=stream, step=step, spatial=self._spatial
-        )
+        return ops.dropout(x, self.rate, spatial=self._spatial, **random_source(x, self.seed))
 
 
 class SpatialDropout2D(Dropout):

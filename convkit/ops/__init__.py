@@ -32,6 +32,7 @@ from convkit.ops.elementwise import (
     crop2d,
     dropout,
     permute,
+    random_normal,
     reshape,
     zero_pad2d,
 )
@@ -97,6 +98,7 @@ __all__ = [
     "penalty",
     "permute",
     "prelu",
+    "random_normal",
     "reduce_mean",
     "reduce_sum",
     "remap",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 GATHER = Struct("ck_gather", "y x index", "n cols source_type x_rows")
 ADD = Struct("ck_add", "y a b", "count activation", "alpha")
 AFFINE = Struct("ck_affine", "y x", "count", "scale offset")
+RANDOM_NORMAL = Struct("ck_random_normal", "y step", "count seed stream", "mean stddev")
 DROPOUT = Struct("ck_dropout", "y x step", "count seed stream pixels c", "rate")
 COPY = Struct("ck_copy", "y x", "n0 n1 n2 n3 y0 y1 y2 x0 x1 x2")
 PERMUTE = Struct("ck_permute", "y x", "n0 n1 n2 n3 n4 n5 x0 x1 x2 x3 x4 x5")
@@ -125,6 +126,16 @@ class Dropout(Op):
         return emit(twin, y=x.shape)["y"]
 
 
+def _chance(function: str, seed: int, stream: int, step: Tensor) -> dict[str, int]:
+    """Check where random numbers come from; return the fields of a struct."""
+    if step.dtype != "uint64":
+        raise TypeError(f"{function}: step must be the tensor of a uint64 variable, got {step!r}")
+    return {
+        "seed": _check.integer(function, "seed", seed, 0, _check.MAX_PRODUCT),
+        "stream": _check.integer(function, "stream", stream, 0, _check.MAX_PRODUCT),
+    }
+
+
 def dropout(
     x: Tensor, rate: float, *, seed: int, stream: int, step: Tensor, spatial: bool = False
 ) -> Tensor:
@@ -137,19 +148,45 @@ def dropout(
     rate = _check.number("dropout", "rate", rate)
     if not 0 <= rate < 1:
         raise ValueError(f"dropout: rate must lie in [0, 1), got rate={rate!r}")
-    if step.dtype != "uint64":
-        raise TypeError(f"dropout: step must be the tensor of a uint64 variable, got {step!r}")
+    chance = _chance("dropout", seed, stream, step)
     if rate == 0:
         return x
     op = Dropout({"x": x, "step": step}, **sized(count=x.shape))
-    op.numbers |= {
-        "rate": rate,
-        "seed": _check.integer("dropout", "seed", seed, 0, _check.MAX_PRODUCT),
-        "stream": _check.integer("dropout", "stream", stream, 0, _check.MAX_PRODUCT),
-    }
+    op.numbers |= {"rate": rate, **chance}
     if spatial:
         op.numbers |= {"pixels": product(x.shape[1:-1]), "c": product(x.shape[-1:])}
     return emit(op, y=x.shape)["y"]
+
+
+class RandomNormal(Op):
+    """y is normally distributed: a function of seed, stream, step and the element's index."""
+
+    kernel = "random_normal"
+    struct = RANDOM_NORMAL
+
+
+def random_normal(
+    like: Tensor,
+    mean: float = 0.0,
+    stddev: float = 1.0,
+    *,
+    seed: int,
+    stream: int,
+    step: Tensor,
+) -> Tensor:
+    """Emit normally distributed numbers in the shape of a tensor; `step` and others as dropout's.
+
+    Source: Box and Muller, 1958.
+    """
+    function = "random_normal"
+    check_real(function, like=like)
+    op = RandomNormal({"step": step}, **sized(count=like.shape))
+    op.numbers |= {
+        "mean": _check.number(function, "mean", mean),
+        "stddev": _check.at_least_zero(function, "stddev", stddev),
+        **_chance(function, seed, stream, step),
+    }
+    return emit(op, y=like.shape)["y"]
 
 
 # ---- copies: concatenation, padding and cropping -------------------------------------------------

@@ -324,6 +324,28 @@ static void check_dropout(ptrdiff_t count) {
     free(x);
 }
 
+static void check_random_normal(ptrdiff_t count) {
+    uint64_t step = 7;
+    struct kept kept = {0};
+    for (int threads = 1; threads <= MOST_THREADS; threads++) {
+        struct ck_random_normal op = {.y = unwritten(count),
+                                      .step = &step,
+                                      .count = count,
+                                      .seed = 3,
+                                      .mean = 10,
+                                      .stddev = 0.5};
+        ck_set_num_threads(threads);
+        run(CK_random_normal, &op);
+        for (ptrdiff_t i = 0; i < count; i++) {
+            if (get(op.y, i) > 7 && get(op.y, i) < 13) continue; /* six standard deviations */
+            printf("%s: random_normal[%td] is %g\n", kernels->isa, i, get(op.y, i));
+            exit(1);
+        }
+        expect_same("random_normal", &kept, op.y, count * real_bytes);
+        free(op.y);
+    }
+}
+
 void test_layers(void) {
     /* Below, at and above the vectors of all ISAs, and several blocks. */
     static const ptrdiff_t counts[] = {1, 3, 4, 7, 8, 15, 16, 17, 31, 33, 70, 5000};
@@ -345,5 +367,6 @@ void test_layers(void) {
     for (size_t i = 0; i <= small; i++) {
         check_activations(counts[i]);
         check_dropout(counts[i]);
+        check_random_normal(counts[i]);
     }
 }
