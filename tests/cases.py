@@ -149,6 +149,11 @@ CONVS = [
     Conv((1, 1, 1, 3), (1, 1), 4, padding=2, strides=5),
     Conv((2, 3, 3, 2), (37, 35), 5, padding="same", strides=(3, 1)),
     Conv((2, 38, 3, 4), (37, 3), 5),
+    # kernels as large as the image
+    Conv((5, 5, 4, 17), (5, 4), 40),
+    Conv((3, 4, 4, 2), (4, 4), 3, strides=2),
+    Conv((2, 6, 5, 3), (6, 5), 4, padding=((0, 1), (0, 2)), strides=3),
+    Conv((2, 4, 3, 6), (4, 3), 4, groups=2),
     # many samples, many rows
     Conv((17, 5, 4, 3), (3, 3), 5),
     # few channels, samples fill vectors, with some over
@@ -189,6 +194,7 @@ BIG = [
     Conv((1, 1, 700, 3), (1, 5), 7, padding="same"),
     Conv((1, 700, 1, 3), (5, 1), 7, strides=(3, 1)),
     Conv((3, 33, 31, 20), (1, 1), 21),
+    Conv((9, 12, 11, 30), (12, 11), 35),
 ]
 
 # (x_shape, pool_size, strides, padding)

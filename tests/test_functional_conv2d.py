@@ -95,6 +95,7 @@ TRANSPOSED = [
     Conv((2, 5, 6, 3), (3, 3), 4),
     Conv((2, 5, 6, 17), (3, 3), 9, strides=2, padding="same"),
     Conv((1, 4, 7, 6), (4, 3), 10, strides=(2, 3), padding=1, groups=2),
+    Conv((5, 1, 1, 33), (4, 3), 10),
     # Kernels much larger than x: most pixels of y are met by few taps.
     Conv((2, 3, 2, 3), (41, 35), 4),
     Conv((1, 2, 3, 5), (70, 3), 5, strides=(2, 1), dilation=(3, 1), groups=5),
