@@ -18,6 +18,7 @@ from convkit.bench.tasks import LIBRARIES, Array, Task, bytes_moved
 from convkit.bench.workers import Failed, Workers
 
 OURS = "convkit"
+ROOF = "bare passes"  # takes turns with the libraries
 PYTORCH = ("torch", "torch_channels_last")
 NETWORK_LIBRARIES = (OURS, *PYTORCH, "torch_compile", "tensorflow", "jax")
 
@@ -150,11 +151,12 @@ class Comparison:
             raise ValueError(f"bench: {task.name}: the builds differ in size: {numbers}")
         for library in infos:
             workers[library].ask("calibrate", self.suite.block_seconds)
-        ways = workers[OURS].ask("prepare_roofs", task, self.suite.block_seconds)
+        way = workers[OURS].ask("prepare_roof", task, self.suite.block_seconds)
         turns = {library: _turn(workers, library) for library in infos}
-        turns |= {way: _roof_turn(workers, way) for way in ways}
-        times, others = self._undisturbed(turns, (OURS, *ways))
-        bare = [times.pop(way) for way in ways]
+        if way:
+            turns[ROOF] = lambda: workers[OURS].ask("roof_turn")
+        times, others = self._undisturbed(turns, (OURS, ROOF))
+        bare = times.pop(ROOF, None)
         medians = {library: float(np.median(seconds)) for library, seconds in times.items()}
         row = {
             "name": task.name,
@@ -165,7 +167,7 @@ class Comparison:
             "others_cpus": others,
             "seconds": medians,
             "ratios": _ratios(times, medians),
-            "roof": self._roof(task, times[OURS], bare),
+            "roof": self._roof(task, times[OURS], bare, way),
             "failures": failures,
         }
         if task.kind == "conv":
@@ -192,17 +194,16 @@ class Comparison:
         others, times = min(tries, key=lambda each: each[0])
         return times, others
 
-    def _roof(self, task: Task, seconds: Any, bare: Sequence[Any]) -> dict[str, Any]:
+    def _roof(self, task: Task, seconds: Any, bare: Any, way: str | None) -> dict[str, Any]:
         """Say what binds a task, and which part of what the machine gives convkit reaches.
 
-        `bare` are the times of bare passes over memory, in the same rounds, one per way to write.
+        `bare` are the times of bare passes over memory in the same rounds, that write in this way.
         """
         moved = bytes_moved(task)
         if moved is not None:
-            fastest = np.min(bare, axis=0)
-            part = float(np.median(fastest / seconds))
-            limit = moved / float(np.median(fastest)) / 1e9
-            return {"unit": "GB/s", "rate": part * limit, "limit": limit, "part": part}
+            part = float(np.median(bare / seconds))
+            limit = moved / float(np.median(bare)) / 1e9
+            return {"unit": "GB/s", "rate": part * limit, "limit": limit, "part": part, "way": way}
         rate = _flops(task) / float(np.median(seconds)) / 1e9
         limit = self.about["roofs"][-1]["fma_gflops"]
         return {"unit": "GFLOP/s", "rate": rate, "limit": limit, "part": rate / limit}
@@ -210,10 +211,6 @@ class Comparison:
 
 def _turn(workers: Workers, library: str) -> Callable[[], float]:
     return lambda: workers[library].ask("turn")
-
-
-def _roof_turn(workers: Workers, way: str) -> Callable[[], float]:
-    return lambda: workers[OURS].ask("roof_turn", way)
 
 
 def _ratios(times: dict[str, Any], medians: dict[str, float]) -> dict[str, dict[str, Any]]:

@@ -15,10 +15,14 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from convkit import _core
 from convkit.bench import machine
-from convkit.bench.measure import Timer
-from convkit.bench.tasks import LIBRARIES, NotOffered, Task, passes_over_memory, prepare
+from convkit.bench.measure import FEW, Timer, interleave
+from convkit.bench.tasks import LIBRARIES, NotOffered, Pass, Task, passes_over_memory, prepare
+
+WAYS_TO_WRITE = {"through the caches": False, "past the caches": True}
 
 
 class Failed(ChildProcessError):
@@ -49,23 +53,31 @@ class _Server:
         """Do a block of work; return the seconds per unit."""
         return self._timer.turn()
 
-    def prepare_roofs(self, task: Task, seconds: float) -> list[str]:
+    def prepare_roof(self, task: Task, seconds: float) -> str | None:
         """Prepare bare passes over arrays like a task's, for blocks of so many seconds.
 
-        Returns the names of the ways to write, for `roof_turn`; none where arithmetic binds.
+        Returns the way to write that was chosen, None where arithmetic binds. Results are there to
+        be read: the chosen way is the faster one where that follows the passes.
         """
-        self._roofs: dict[str, Timer] = {}
         passes = passes_over_memory(task)
-        if passes:
-            for past_caches in (False, True):
-                timer = Timer(_core.Streams(passes, past_caches).run)
-                timer.calibrate(seconds)
-                self._roofs["past the caches" if past_caches else "through the caches"] = timer
-        return list(self._roofs)
+        if not passes:
+            return None
+        reading: list[Pass] = [([each], []) for _, written in passes for each in written]
+        timers = {
+            way: Timer(_core.Streams([*passes, *reading], past_caches).run)
+            for way, past_caches in WAYS_TO_WRITE.items()
+        }
+        for timer in timers.values():
+            timer.calibrate(seconds)
+        times = interleave({way: timer.turn for way, timer in timers.items()}, FEW)
+        chosen = min(times, key=lambda way: float(np.median(times[way])))
+        self._roof = Timer(_core.Streams(passes, WAYS_TO_WRITE[chosen]).run)
+        self._roof.calibrate(seconds)
+        return chosen
 
-    def roof_turn(self, name: str) -> float:
+    def roof_turn(self) -> float:
         """Make the passes for a block of time; return the seconds of all of them."""
-        return self._roofs[name].turn()
+        return self._roof.turn()
 
     def run(self, task: Task, units: int) -> None:
         """Build a task and do some units of work, without timing."""
