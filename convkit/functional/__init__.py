@@ -2,8 +2,9 @@
 
 x is (N, H, W, C) and w is (KH, KW, C/groups, K). Arrays may be anything that np.asarray takes; they
 are never modified. Results are float64 if any float argument is, else float32, in fresh
-C-contiguous arrays or in `out=`. Everything is checked before anything is allocated: ValueError for
-values, TypeError for types.
+C-contiguous arrays or in `out=`. The memory of large results that are gone is kept for the next
+ones, 64 MB at most. Everything is checked before anything is allocated: ValueError for values,
+TypeError for types.
 """
 
 from convkit.functional._activation import (

@@ -135,7 +135,8 @@ def max_pool2d_backward(
             f" {sizes['kh']}x{sizes['kw']}, got dtype {argmax.dtype}; pass what max_pool2d returned"
         )
     cells = sizes["kh"] * sizes["kw"]
-    if argmax.size and (argmax.max() >= cells or argmax.min() < 0):
+    signed = argmax.dtype.kind == "i"
+    if argmax.size and (argmax.max() >= cells or (signed and argmax.min() < 0)):
         raise ValueError(
             f"{name}: argmax must lie in [0, {cells}), got values from {argmax.min()} to"
             f" {argmax.max()}; pass what max_pool2d returned"
