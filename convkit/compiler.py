@@ -319,5 +319,5 @@ def compile(
     for tensor in fetch:
         if tensor.graph is not graph:
             raise ValueError(f"compile: fetch must hold tensors of the graph, got {tensor!r}")
-    ops = optimize(graph, frozenset(fetch), target_ops)
+    ops = optimize(graph, frozenset(fetch), target_ops, batch)
     return Program(graph, ops, fetch, batch, workspace)

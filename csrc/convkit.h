@@ -91,13 +91,24 @@ enum ck_conv_algorithm { CK_CONV_AUTO, CK_CONV_DIRECT };
  * With pool = 2, y is the 2x2 max pool of activation(z), stride 2, and z and argmax (uint8, may be
  * NULL) are those of the winners: all of the pooled size (n, oh / 2, ow / 2, k). The gradients then
  * take dy of that size, by z, with argmax. With a variance, inference's batch normalization (see
- * ck_batch_norm; gamma and beta may be NULL) comes between: z = normalize(conv(x, w) + b). */
+ * ck_batch_norm; gamma and beta may be NULL) comes between: z = normalize(conv(x, w) + b).
+ * An addend, like y, is added to z; not with pool. Where batch_variance is not NULL, the forward gives
+ * out the statistics over the batch for a normalization of z, or of y where the two are one.
+ *
+ * The input gradient goes on to what made x, as far as it is told: dx = (conv's + addend)
+ * activation'(z), addend and z like dx. The derivative is taken from x, which is z, or activation(z)
+ * for kinds that keep a number's sign. With norm_x, like dx, x was made by batch normalization of that
+ * (see ck_batch_norm; the batch's mean and variance, gamma and beta, or NULL), with the activation if x
+ * is NULL: then z is computed again. dgamma and dbeta (may be NULL) are that one's, and mean_g and
+ * mean_gx what batch_norm_backward_data takes beside dx as its dy. An addend must not be in the memory
+ * of y or dx. */
 struct ck_conv2d {
-    void *y, *z, *argmax, *dx, *dw, *db, *packed;
-    const void *x, *w, *b, *dy, *mean, *variance, *gamma, *beta;
+    void *y, *z, *argmax, *batch_mean, *batch_variance, *dx, *dw, *db, *packed;
+    void *dgamma, *dbeta, *mean_g, *mean_gx;
+    const void *x, *w, *b, *dy, *mean, *variance, *gamma, *beta, *addend, *norm_x;
     ptrdiff_t n, ih, iw, c, oh, ow, k, kh, kw;
     ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, groups;
-    ptrdiff_t activation; /* enum ck_activation_kind, forward only */
+    ptrdiff_t activation; /* enum ck_activation_kind; forward, and input gradient */
     double alpha;
     ptrdiff_t algorithm; /* enum ck_conv_algorithm */
     ptrdiff_t pool;      /* 2, or 0 for none */
@@ -138,15 +149,21 @@ struct ck_pool2d {
     ptrdiff_t count_include_pad; /* average pooling */
 };
 
-/* y = activation(z), z = gamma * (x - mean) / sqrt(variance + epsilon) + beta over rows x c.
- * gamma, beta, dgamma, dbeta may be NULL. Variance is the biased one. The backward recomputes z. */
+/* y = activation(z), z = gamma * (x - mean) / sqrt(variance + epsilon) + beta + residual over rows x c.
+ * gamma, beta, residual, dgamma, dbeta may be NULL. Variance is the biased one. The backward recomputes
+ * z, without a residual. batch_norm_backward_data gives dx alone, where mean_g and mean_gx are known: the
+ * means over the rows of g = dy activation'(z) and of g (x - mean) / sqrt(variance + epsilon).
+ * With pool = 2, y is the 2x2 max pool of activation(z), and the backward takes dy of that size with
+ * argmax (uint8; may be NULL in the forward): rows are pixels of images of `width` columns, an even
+ * number, and an even number of rows. Not with a residual. */
 struct ck_batch_norm {
-    void *y, *mean, *variance, *dx, *dgamma, *dbeta;
-    const void *x, *gamma, *beta, *dy;
+    void *y, *argmax, *mean, *variance, *dx, *dgamma, *dbeta;
+    const void *x, *gamma, *beta, *residual, *dy, *mean_g, *mean_gx;
     ptrdiff_t rows, c;
     double epsilon;
     ptrdiff_t activation;
     double alpha;
+    ptrdiff_t pool, width;
 };
 
 /* y = f(x); dx = dy * f'(x). In place (y == x, dx == dy) is allowed. */
@@ -594,6 +611,7 @@ struct ck_streams {
     K(batch_norm_forward, ck_batch_norm)                                                           \
     K(batch_norm_inference, ck_batch_norm)                                                         \
     K(batch_norm_backward, ck_batch_norm)                                                          \
+    K(batch_norm_backward_data, ck_batch_norm)                                                     \
     K(group_norm_forward, ck_group_norm)                                                           \
     K(group_norm_backward, ck_group_norm)                                                          \
     K(activation_forward, ck_activation)                                                           \

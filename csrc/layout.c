@@ -14,14 +14,15 @@
 
 #define CURRENT ck_conv2d
 static const struct ck_field ck_conv2d_fields[] = {
-    FIELD(y),        FIELD(z),          FIELD(argmax),     FIELD(dx),        FIELD(dw),
-    FIELD(db),       FIELD(packed),     FIELD(x),          FIELD(w),         FIELD(b),
-    FIELD(dy),       FIELD(mean),       FIELD(variance),   FIELD(gamma),     FIELD(beta),
-    FIELD(n),        FIELD(ih),         FIELD(iw),         FIELD(c),         FIELD(oh),
-    FIELD(ow),       FIELD(k),          FIELD(kh),         FIELD(kw),        FIELD(stride_h),
-    FIELD(stride_w), FIELD(dilation_h), FIELD(dilation_w), FIELD(pad_top),   FIELD(pad_left),
-    FIELD(groups),   FIELD(activation), FIELD(alpha),      FIELD(algorithm), FIELD(pool),
-    FIELD(epsilon)};
+    FIELD(y),          FIELD(z),         FIELD(argmax),   FIELD(batch_mean), FIELD(batch_variance),
+    FIELD(dx),         FIELD(dw),        FIELD(db),       FIELD(packed),     FIELD(dgamma),
+    FIELD(dbeta),      FIELD(mean_g),    FIELD(mean_gx),  FIELD(x),          FIELD(w),
+    FIELD(b),          FIELD(dy),        FIELD(mean),     FIELD(variance),   FIELD(gamma),
+    FIELD(beta),       FIELD(addend),    FIELD(norm_x),   FIELD(n),          FIELD(ih),
+    FIELD(iw),         FIELD(c),         FIELD(oh),       FIELD(ow),         FIELD(k),
+    FIELD(kh),         FIELD(kw),        FIELD(stride_h), FIELD(stride_w),   FIELD(dilation_h),
+    FIELD(dilation_w), FIELD(pad_top),   FIELD(pad_left), FIELD(groups),     FIELD(activation),
+    FIELD(alpha),      FIELD(algorithm), FIELD(pool),     FIELD(epsilon)};
 LAYOUT(ck_conv2d);
 #undef CURRENT
 
@@ -57,9 +58,11 @@ LAYOUT(ck_pool2d);
 
 #define CURRENT ck_batch_norm
 static const struct ck_field ck_batch_norm_fields[] = {
-    FIELD(y),     FIELD(mean), FIELD(variance), FIELD(dx),         FIELD(dgamma),
-    FIELD(dbeta), FIELD(x),    FIELD(gamma),    FIELD(beta),       FIELD(dy),
-    FIELD(rows),  FIELD(c),    FIELD(epsilon),  FIELD(activation), FIELD(alpha)};
+    FIELD(y),        FIELD(argmax),  FIELD(mean),       FIELD(variance), FIELD(dx),
+    FIELD(dgamma),   FIELD(dbeta),   FIELD(x),          FIELD(gamma),    FIELD(beta),
+    FIELD(residual), FIELD(dy),      FIELD(mean_g),     FIELD(mean_gx),  FIELD(rows),
+    FIELD(c),        FIELD(epsilon), FIELD(activation), FIELD(alpha),    FIELD(pool),
+    FIELD(width)};
 LAYOUT(ck_batch_norm);
 #undef CURRENT
 

@@ -62,7 +62,7 @@ TWINS = {
         **{"max_pool2d": "max_pool2d_forward", "max_pool2d_backward": "max_pool2d_backward"},
         **{"avg_pool2d": "avg_pool2d_forward", "avg_pool2d_backward": "avg_pool2d_backward"},
         **{"batch_norm": "batch_norm_forward", "batch_norm_inference": "batch_norm_inference"},
-        "batch_norm_backward": "batch_norm_backward",
+        "batch_norm_backward": "batch_norm_backward batch_norm_backward_data",
         **{"activate": "activation_forward", "activation_backward": "activation_backward"},
         **{"softmax": "softmax_forward", "softmax_backward": "softmax_backward"},
         **{"log_softmax": "log_softmax_forward", "log_softmax_backward": "log_softmax_backward"},

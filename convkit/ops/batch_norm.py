@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 BATCH_NORM = Struct(
     "ck_batch_norm",
-    "y mean variance dx dgamma dbeta x gamma beta dy",
-    "rows c activation",
+    "y argmax mean variance dx dgamma dbeta x gamma beta residual dy mean_g mean_gx",
+    "rows c activation pool width",
     "epsilon alpha",
 )
 
@@ -33,10 +33,15 @@ def _emit_backward(
 
 
 class BatchNormForward(Op):
-    """y = activation(gamma * (x - mean) / sqrt(variance + epsilon) + beta), of the batch."""
+    """y = activation(gamma * (x - mean) / sqrt(variance + epsilon) + beta), of the batch.
+
+    With `residual`, that is added before the activation; with `pool`, y is the 2x2 max pool.
+    """
 
     kernel = "batch_norm_forward"
     struct = BATCH_NORM
+    in_place = (("y", "residual"),)
+    optional = frozenset({"argmax"})
     fuses_activation = True
 
     def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
@@ -46,11 +51,12 @@ class BatchNormForward(Op):
 
 
 class BatchNormInference(Op):
-    """y = activation(gamma * (x - mean) / sqrt(variance + epsilon) + beta), given statistics."""
+    """The same, given statistics."""
 
     kernel = "batch_norm_inference"
     struct = BATCH_NORM
-    in_place = (("y", "x"),)
+    in_place = (("y", "x"), ("y", "residual"))
+    optional = frozenset({"argmax"})
     fuses_activation = True
 
     def gradient(self, dy: Mapping[str, Tensor], needs: set[str]) -> dict[str, Tensor]:
@@ -69,13 +75,24 @@ class BatchNormInference(Op):
 
 
 class BatchNormBackward(Op):
-    """dx, dgamma and dbeta; with an activation, z is computed again from x."""
+    """dx, dgamma and dbeta; with an activation, z is computed again from x.
+
+    With `pool`, dy is that of the pooled map.
+    """
 
     kernel = "batch_norm_backward"
     struct = BATCH_NORM
     # Rows of dy and x are read a last time just before the same rows of dx are written.
     in_place = (("dx", "dy"), ("dx", "x"))
     optional = frozenset({"dx", "dgamma", "dbeta"})
+
+
+class BatchNormBackwardData(Op):
+    """dx alone, given the means over the rows of g and of g xhat."""
+
+    kernel = "batch_norm_backward_data"
+    struct = BATCH_NORM
+    in_place = (("dx", "dy"), ("dx", "x"))
 
 
 def _check_norm(function: str, x: Tensor, epsilon: float, **vectors: Tensor | None) -> float:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 CONV2D = Struct(
     "ck_conv2d",
-    "y z argmax dx dw db packed x w b dy mean variance gamma beta",
+    "y z argmax batch_mean batch_variance dx dw db packed dgamma dbeta mean_g mean_gx"
+    " x w b dy mean variance gamma beta addend norm_x",
     "n ih iw c oh ow k kh kw stride_h stride_w dilation_h dilation_w pad_top pad_left groups"
     " activation algorithm pool",
     "alpha epsilon",
@@ -51,7 +52,8 @@ class _Conv2D(Op):
 class Conv2DForward(_Conv2D):
     """y = activation(z), z = conv(x, w) + b; with `pool`, the 2x2 max pool of that.
 
-    With statistics, z is normalized by them, as in inference.
+    With statistics, z is normalized by them, as in inference. An addend is added to z.
+    batch_mean and batch_variance are the statistics of z, which is y if there is no activation.
     """
 
     kernel = "conv2d_forward"
@@ -75,9 +77,13 @@ class Conv2DForward(_Conv2D):
 
 
 class Conv2DBackwardData(_Conv2D):
-    """dx from dy and w."""
+    """dx from dy and w; an addend is added to it, and the activation's gradient follows.
+
+    With `norm_x`, also the sums that the gradient of the normalization that made x wants.
+    """
 
     kernel = "conv2d_backward_data"
+    optional = frozenset({"dgamma", "dbeta"})
 
 
 class Conv2DBackwardWeights(_Conv2D):

@@ -46,6 +46,12 @@ void *unwritten(ptrdiff_t count) {
     return x;
 }
 
+double *doubles(const void *x, ptrdiff_t count) {
+    double *copy = zeros(count);
+    for (ptrdiff_t i = 0; i < count; i++) copy[i] = get(x, i);
+    return copy;
+}
+
 double *zeros(ptrdiff_t count) {
     double *x = calloc((size_t)(count > 0 ? count : 1), sizeof *x);
     if (!x) exit(2);
@@ -137,6 +143,13 @@ void expect_same(const char *what, struct kept *kept, const void *x, ptrdiff_t b
         exit(1);
     }
     if (ck_get_num_threads() == MOST_THREADS) free(kept->first);
+}
+
+void expect_bytes(const char *what, const void *x, const void *wanted, ptrdiff_t bytes) {
+    if (memcmp(x, wanted, (size_t)bytes) == 0) return;
+    printf("%s, %d-byte floats: %s is not the same to the bit, %d threads\n", kernels->isa,
+           real_bytes, what, ck_get_num_threads());
+    exit(1);
 }
 
 int main(void) {

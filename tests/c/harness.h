@@ -29,6 +29,7 @@ void *integers(ptrdiff_t count, unsigned seed);
 void *fractions(ptrdiff_t count, unsigned seed);
 
 void *copy_of(const void *x, ptrdiff_t count);
+double *doubles(const void *x, ptrdiff_t count);
 
 /* NaN everywhere, so that an element that a kernel leaves out is seen. */
 void *unwritten(ptrdiff_t count);
@@ -60,6 +61,7 @@ struct kept {
     void *first;
 };
 void expect_same(const char *what, struct kept *kept, const void *x, ptrdiff_t bytes);
+void expect_bytes(const char *what, const void *x, const void *wanted, ptrdiff_t bytes);
 
 void test_convolution(void);
 void test_layers(void);

@@ -191,6 +191,134 @@ static void check_pooled(const struct conv_case *s, const struct conv_data *d, i
     free(y), free(z), free(winner);
 }
 
+/* Another map added to the sums before the activation, and another gradient to dx. */
+static void check_addend(const struct conv_case *s, const struct conv_data *d, int keep_z) {
+    void *y_addend = integers(d->y_count, 31), *dx_addend = integers(d->x_count, 32);
+    double *z = zeros(d->y_count), *y = zeros(d->y_count), *dx = zeros(d->x_count);
+    for (ptrdiff_t i = 0; i < d->y_count; i++) z[i] = d->y[i] + get(y_addend, i);
+    for (ptrdiff_t i = 0; i < d->y_count; i++) y[i] = z[i] > 0 ? z[i] : 0;
+    for (ptrdiff_t i = 0; i < d->x_count; i++)
+        dx[i] = keep_z || get(d->x, i) > 0 ? d->dx[i] + get(dx_addend, i) : 0;
+    for (int threads = 1; threads <= MOST_THREADS; threads++) {
+        struct ck_conv2d op = op_of(s, d, CK_CONV_DIRECT);
+        op.activation = CK_RELU;
+        op.y = unwritten(d->y_count), op.dx = unwritten(d->x_count);
+        op.z = keep_z ? unwritten(d->y_count) : NULL;
+        ck_set_num_threads(threads);
+        op.addend = y_addend;
+        run(CK_conv2d_forward, &op);
+        op.addend = dx_addend;
+        if (keep_z) op.activation = CK_LINEAR;
+        run(CK_conv2d_backward_data, &op);
+        expect("conv2d relu of a sum", op.y, y, d->y_count);
+        if (keep_z) expect("conv2d z with an addend", op.z, z, d->y_count);
+        expect("conv2d dx with an addend", op.dx, dx, d->x_count);
+        free(op.y), free(op.dx), free(op.z);
+    }
+    free(y_addend), free(dx_addend), free(z), free(y), free(dx);
+}
+
+/* Mean and variance of y, whole or pooled, by channel. */
+static void check_statistics(const struct conv_case *s, const struct conv_data *d, int algorithm,
+                             int pool) {
+    const ptrdiff_t half = pool ? 2 : 1, rows = s->n * (d->oh / half) * (d->ow / half);
+    if (rows == 0) return;
+    struct kept means = {0}, variances = {0};
+    for (int threads = 1; threads <= MOST_THREADS; threads++) {
+        struct ck_conv2d op = op_of(s, d, algorithm);
+        op.pool = pool, op.y = unwritten(rows * s->k);
+        op.batch_mean = unwritten(s->k), op.batch_variance = unwritten(s->k);
+        ck_set_num_threads(threads);
+        run(CK_conv2d_forward, &op);
+        double *mean = zeros(s->k), *variance = zeros(s->k);
+        void *first = copy_of(op.batch_mean, s->k);
+        double most = 0;
+        for (ptrdiff_t i = 0; i < rows * s->k; i++) {
+            const double y = get(op.y, i);
+            mean[i % s->k] += y / (double)rows;
+            most = fabs(y) > most ? fabs(y) : most;
+        }
+        for (ptrdiff_t i = 0; i < rows * s->k; i++) {
+            const double away = get(op.y, i) - mean[i % s->k];
+            variance[i % s->k] += away * away / (double)rows;
+        }
+        expect_near("conv2d mean", op.batch_mean, mean, s->k, 1e-5 * most);
+        expect_near("conv2d variance", op.batch_variance, variance, s->k, 1e-5 * most * most);
+        expect_same("conv2d mean", &means, op.batch_mean, s->k * real_bytes);
+        expect_same("conv2d variance", &variances, op.batch_variance, s->k * real_bytes);
+        op.packed = packed_for(CK_conv2d_forward, &op);
+        run(CK_conv2d_pack, &op);
+        run(CK_conv2d_forward, &op);
+        expect_bytes("conv2d mean of packed weights", op.batch_mean, first, s->k * real_bytes);
+        free(first), free(op.packed), free(op.y), free(op.batch_mean), free(op.batch_variance);
+        free(mean), free(variance);
+    }
+}
+
+/* The input gradient goes on to that of a normalization, with an addend: against the ops apart. */
+static void check_norm_sums(const struct conv_case *s, const struct conv_data *d, int algorithm,
+                            int activation) {
+    const ptrdiff_t count = d->x_count, rows = count / s->c;
+    struct kept kept[3] = {{0}};
+    void *addend = fractions(count, 41), *norm_x = fractions(count, 42);
+    void *gamma = integers(s->c, 43), *beta = integers(s->c, 44);
+    for (int threads = 1; threads <= MOST_THREADS; threads++) {
+        struct ck_conv2d op = op_of(s, d, algorithm);
+        op.dx = unwritten(count), op.addend = addend;
+        ck_set_num_threads(threads);
+        run(CK_conv2d_backward_data, &op);
+        struct ck_batch_norm norm = {
+            .y = unwritten(count),
+            .mean = unwritten(s->c),
+            .variance = unwritten(s->c),
+            .dx = unwritten(count),
+            .dgamma = unwritten(s->c),
+            .dbeta = unwritten(s->c),
+            .x = norm_x,
+            .gamma = gamma,
+            .beta = beta,
+            .dy = op.dx,
+            .rows = rows,
+            .c = s->c,
+            .epsilon = 1e-3,
+            .activation = activation,
+            .alpha = 0.5,
+        };
+        run(CK_batch_norm_forward, &norm);
+        run(CK_batch_norm_backward, &norm);
+
+        struct ck_conv2d joined = op;
+        joined.dx = unwritten(count);
+        joined.x = activation == CK_RELU ? norm.y : NULL;
+        joined.norm_x = norm_x, joined.mean = norm.mean, joined.variance = norm.variance;
+        joined.gamma = gamma, joined.beta = beta, joined.epsilon = norm.epsilon;
+        joined.activation = activation, joined.alpha = norm.alpha;
+        joined.dgamma = unwritten(s->c), joined.dbeta = unwritten(s->c);
+        joined.mean_g = unwritten(s->c), joined.mean_gx = unwritten(s->c);
+        run(CK_conv2d_backward_data, &joined);
+        struct ck_batch_norm rest = norm;
+        rest.dy = joined.dx, rest.dx = unwritten(count), rest.activation = CK_LINEAR;
+        rest.mean_g = joined.mean_g, rest.mean_gx = joined.mean_gx;
+        run(CK_batch_norm_backward_data, &rest);
+
+        double *dx = doubles(norm.dx, count), *dgamma = doubles(norm.dgamma, s->c);
+        double *dbeta = doubles(norm.dbeta, s->c), most = 1;
+        for (ptrdiff_t i = 0; i < count; i++) most = fmax(most, fabs(dx[i]));
+        for (ptrdiff_t i = 0; i < s->c; i++) most = fmax(most, fabs(dgamma[i]));
+        expect_near("dx of the normalization before", rest.dx, dx, count, 1e-4 * most);
+        expect_near("its dgamma", joined.dgamma, dgamma, s->c, 1e-4 * most);
+        expect_near("its dbeta", joined.dbeta, dbeta, s->c, 1e-4 * most);
+        expect_same("its dx", &kept[0], rest.dx, count * real_bytes);
+        expect_same("its dgamma", &kept[1], joined.dgamma, s->c * real_bytes);
+        expect_same("its dbeta", &kept[2], joined.dbeta, s->c * real_bytes);
+        free(dx), free(dgamma), free(dbeta), free(rest.dx), free(op.dx), free(joined.dx);
+        free(joined.dgamma), free(joined.dbeta), free(joined.mean_g), free(joined.mean_gx);
+        free(norm.y), free(norm.mean), free(norm.variance), free(norm.dx), free(norm.dgamma);
+        free(norm.dbeta);
+    }
+    free(addend), free(norm_x), free(gamma), free(beta);
+}
+
 void test_convolution(void) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct conv_data d = conv_data(&cases[i]);
@@ -198,6 +326,16 @@ void test_convolution(void) {
         check_conv(&cases[i], &d, CK_CONV_AUTO, 2e-4);
         check_activated(&cases[i], &d, 0);
         check_activated(&cases[i], &d, 1);
+        check_addend(&cases[i], &d, 0);
+        check_addend(&cases[i], &d, 1);
+        for (int algorithm = CK_CONV_AUTO; algorithm <= CK_CONV_DIRECT; algorithm++) {
+            check_norm_sums(&cases[i], &d, algorithm, CK_RELU);
+            check_norm_sums(&cases[i], &d, algorithm, CK_ELU);
+        }
+        for (int pool = 0; pool <= 2; pool += 2) {
+            check_statistics(&cases[i], &d, CK_CONV_DIRECT, pool);
+            check_statistics(&cases[i], &d, CK_CONV_AUTO, pool);
+        }
         for (int relu = 0; relu <= 1; relu++)
             for (int keep = 0; keep <= 1; keep++) check_pooled(&cases[i], &d, relu, keep);
         free_data(&d);

@@ -193,6 +193,105 @@ static void check_batch_norm(ptrdiff_t rows, ptrdiff_t c) {
     free(dgamma), free(dbeta);
 }
 
+/* A normalization with what follows it, as one op: against the ops one after the other. */
+static struct ck_batch_norm norm_of(ptrdiff_t rows, ptrdiff_t c, ptrdiff_t y_count) {
+    return (struct ck_batch_norm){
+        .y = unwritten(y_count),
+        .mean = unwritten(c),
+        .variance = unwritten(c),
+        .dx = unwritten(rows * c),
+        .dgamma = unwritten(c),
+        .dbeta = unwritten(c),
+        .x = fractions(rows * c, 25),
+        .gamma = integers(c, 26),
+        .beta = integers(c, 27),
+        .rows = rows,
+        .c = c,
+        .epsilon = 1e-3,
+    };
+}
+
+static void free_norm(struct ck_batch_norm *op) {
+    free((void *)op->x), free((void *)op->gamma), free((void *)op->beta), free((void *)op->dy);
+    free(op->y), free(op->mean), free(op->variance), free(op->dx), free(op->dgamma);
+    free(op->dbeta);
+}
+
+static void check_residual(ptrdiff_t rows, ptrdiff_t c, int activation) {
+    const ptrdiff_t count = rows * c;
+    void *residual = fractions(count, 29);
+    for (int threads = 1; threads <= MOST_THREADS; threads++) {
+        struct ck_batch_norm op = norm_of(rows, c, count), joined = norm_of(rows, c, count);
+        ck_set_num_threads(threads);
+        run(CK_batch_norm_forward, &op);
+        struct ck_add sum = {
+            .y = op.y,
+            .a = op.y,
+            .b = residual,
+            .count = count,
+            .activation = activation,
+            .alpha = 0.5,
+        };
+        run(CK_add, &sum);
+        joined.residual = residual, joined.activation = activation, joined.alpha = 0.5;
+        for (int inference = 0; inference <= 1; inference++) {
+            run(inference ? CK_batch_norm_inference : CK_batch_norm_forward, &joined);
+            expect_bytes("batch_norm y with a residual", joined.y, op.y, count * real_bytes);
+        }
+        free_norm(&op), free_norm(&joined);
+    }
+    free(residual);
+}
+
+static void check_norm_pool(ptrdiff_t n, ptrdiff_t ih, ptrdiff_t iw, ptrdiff_t c, int activation) {
+    const ptrdiff_t rows = n * ih * iw, count = rows * c, pooled = count / 4;
+    struct kept kept[3] = {{0}};
+    for (int threads = 1; threads <= MOST_THREADS; threads++) {
+        struct ck_batch_norm op = norm_of(rows, c, count), joined = norm_of(rows, c, pooled);
+        joined.dy = fractions(pooled, 30);
+        op.activation = joined.activation = activation, op.alpha = joined.alpha = 0.5;
+        joined.pool = 2, joined.width = iw, joined.argmax = allocate(pooled, 1);
+        ck_set_num_threads(threads);
+        run(CK_batch_norm_forward, &op);
+        run(CK_batch_norm_forward, &joined);
+        struct ck_pool2d pool = {
+            .y = unwritten(pooled),
+            .argmax = allocate(pooled, 1),
+            .dx = unwritten(count),
+            .x = op.y,
+            .dy = joined.dy,
+            .n = n,
+            .ih = ih,
+            .iw = iw,
+            .c = c,
+            .oh = ih / 2,
+            .ow = iw / 2,
+            .kh = 2,
+            .kw = 2,
+            .stride_h = 2,
+            .stride_w = 2,
+            .argmax_bytes = 1,
+        };
+        run(CK_max_pool2d_forward, &pool);
+        expect_bytes("batch_norm pooled y", joined.y, pool.y, pooled * real_bytes);
+        expect_bytes("batch_norm argmax", joined.argmax, pool.argmax, pooled);
+        run(CK_max_pool2d_backward, &pool);
+        op.dy = pool.dx;
+        run(CK_batch_norm_backward, &op);
+        run(CK_batch_norm_backward, &joined);
+        double *dx = doubles(op.dx, count), *dgamma = doubles(op.dgamma, c);
+        double *dbeta = doubles(op.dbeta, c);
+        expect_near("batch_norm pooled dx", joined.dx, dx, count, 1e-3);
+        expect_near("batch_norm pooled dgamma", joined.dgamma, dgamma, c, 1e-5 * (double)rows);
+        expect_near("batch_norm pooled dbeta", joined.dbeta, dbeta, c, 1e-5 * (double)rows);
+        expect_same("batch_norm pooled dx", &kept[0], joined.dx, count * real_bytes);
+        expect_same("batch_norm pooled dgamma", &kept[1], joined.dgamma, c * real_bytes);
+        expect_same("batch_norm pooled dbeta", &kept[2], joined.dbeta, c * real_bytes);
+        free(pool.y), free(pool.argmax), free(joined.argmax), free(dx), free(dgamma), free(dbeta);
+        free_norm(&op), free_norm(&joined);
+    }
+}
+
 /* ---- activations and softmax --------------------------------------------------------------- */
 
 /* Every kind: the same bytes for any team, and relu's values. */
@@ -356,6 +455,8 @@ void test_layers(void) {
         check_pools(2, 8, 8, counts[i], 2, 2, 0);
         check_pools(1, 7, 9, counts[i], 3, 2, 1);
         check_batch_norm(6, counts[i]);
+        check_residual(7, counts[i], CK_RELU);
+        check_norm_pool(3, 4, 6, counts[i], i % 2 ? CK_RELU : CK_LINEAR);
         check_softmax(5, counts[i]);
         check_permute(2, 3, counts[i], 5);
         check_permute(1, counts[i], 2, 20);
@@ -364,6 +465,10 @@ void test_layers(void) {
     }
     check_batch_norm(3000, 3);
     check_batch_norm(700, 35);
+    check_residual(1500, 19, CK_ELU);
+    check_residual(90, 70, CK_SILU);
+    check_norm_pool(5, 12, 20, 21, CK_SILU);
+    check_norm_pool(40, 8, 8, 16, CK_RELU);
     for (size_t i = 0; i <= small; i++) {
         check_activations(counts[i]);
         check_dropout(counts[i]);
