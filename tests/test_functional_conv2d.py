@@ -1,5 +1,7 @@
 """conv2d and its backward on random floats, against the twin and against differences."""
 
+import itertools
+
 import numpy as np
 import pytest
 import reference
@@ -17,6 +19,27 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("conv", [*CONVS, *TAILS[::3], *BIG], ids=str)
 def test_forward_and_backward(conv, dtype, rng):
     check_conv2d(conv, dtype, rng)
+
+
+@pytest.mark.usefixtures("direct")
+def test_every_stride_with_every_dilation(dtype, rng):
+    # Which taps meet a pixel of dx follows from a congruence: none, one or several.
+    for stride, dilation in itertools.product(range(2, 8), repeat=2):
+        shape = (1, 4 * dilation + 9, 3 * stride + 8, 2)
+        options = {"strides": (stride, dilation), "dilation": (dilation, stride), "padding": (2, 5)}
+        check_conv2d(Conv(shape, (5, 4), 3, **options), dtype, rng)
+
+
+def test_gradient_of_a_huge_stride(dtype, rng):
+    # Each pixel of dx has its own tap or two; to try all taps for each would take minutes.
+    stride, taps = 100_003, 200_001
+    dy, w = uniform(rng, (1, 1, 2, 1), dtype), uniform(rng, (1, taps, 1, 1), dtype)
+    x = np.zeros((1, 1, taps + stride, 1), dtype)
+    dx = F.conv2d_backward(dy, x, w, strides=(1, stride), needs=("x",))[0].ravel()
+    dx_ref = np.zeros(x.size)
+    for start, g in zip((0, stride), dy.ravel().astype(np.float64), strict=True):
+        dx_ref[start : start + taps] += g * w.ravel()
+    assert_close(dx, dx_ref, gamma(2, dtype) * 2)
 
 
 WINOGRAD = [
