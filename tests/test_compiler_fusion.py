@@ -11,11 +11,13 @@ from convkit import ops
 from convkit.passes import _ops
 
 # Size, output channels, kernel: few channels (samples as lanes, and pixels for those left over),
-# tails of vectors, Winograd, few tiles of it, 1x1, depthwise, strided, several bands of rows.
+# tails of vectors, Winograd, few tiles of it, tiles that overlap, 1x1, depthwise, strided, several
+# bands of rows.
 SHAPES = {
     "few": ((12, 20, 2), 5, 3, {"padding": "same"}),
     "tails": ((9, 8, 3), 21, 3, {"padding": "same"}),
     "winograd": ((12, 16, 16), 20, 3, {"padding": "same"}),
+    "overlap": ((13, 13, 16), 20, 3, {}),
     "pointwise": ((7, 6, 5), 18, 1, {}),
     "depthwise": ((8, 8, 20), 20, 3, {"groups": 20, "padding": "same"}),
     "strided": ((17, 16, 3), 12, 3, {"strides": 2, "padding": "same"}),

@@ -11,7 +11,8 @@ import convkit.functional as F
 
 # Tiles that reach over the right and lower edge, tails of channels, several items, several images
 # in an item, several blocks of columns, few tiles with several chunks of channels; weight gradients
-# in parts and shared by the team.
+# in parts and shared by the team; input gradients by tiles that overlap, alone in an image, in
+# several bands, over borders.
 SHAPES = [
     Conv((3, 32, 32, 32), (3, 3), 32, padding="same"),
     Conv((2, 13, 11, 16), (3, 3), 33),
@@ -22,6 +23,9 @@ SHAPES = [
     Conv((2, 10, 14, 20), (5, 5), 18, padding=2),
     Conv((90, 8, 8, 80), (3, 3), 66, padding="same"),
     Conv((4, 7, 6, 83), (3, 3), 300, padding="same"),
+    Conv((3, 6, 6, 40), (3, 3), 37),
+    Conv((9, 13, 13, 150), (3, 3), 32),
+    Conv((2, 17, 13, 32), (5, 5), 50, padding=((0, 1), (1, 0))),
 ]
 
 
@@ -110,6 +114,17 @@ def test_nan_and_inf_reach_their_windows_and_no_farther_than_their_tiles(rng):
         # Tiles of 4x4 outputs whose 6x6 inputs hold the pixel: rows 12-15, columns 16-19.
         y[1, 12:16, 16:20] = clean[1, 12:16, 16:20]
         assert_same_bits(y, clean)
+
+
+def test_nan_in_a_gradient_reaches_its_overlapping_tile_and_no_farther(rng):
+    x, w, _, dy = arrays(Conv((2, 13, 13, 32), (3, 3), 32), rng)
+    clean, _, _ = F.conv2d_backward(dy, x, w)
+    dy[1, 5, 2, 7] = np.nan
+    dx, _, _ = F.conv2d_backward(dy, x, w)
+    assert np.isnan(dx[1, 5:8, 2:5]).all()
+    # The tile of dy's rows 4-7 and columns 0-3 gives rows 4-9 and columns 0-5 of dx.
+    dx[1, 4:10, 0:6] = clean[1, 4:10, 0:6]
+    assert_same_bits(dx, clean)
 
 
 def test_float64_is_always_the_plain_sum(rng):

@@ -88,6 +88,7 @@ def test_what_is_kept_is_bounded():
         return pages * 4096 / 2**20
 
     before = resident()
-    for i in range(40):
-        negative(-1, 2**20 + 2**13 * i)  # 4 MB or more each, never the same
-    assert resident() - before < 64 + 16
+    for i in range(80):
+        negative(-1, 2**20 + 2**13 * i)  # 4 MB or more each, never the same: 430 MB in all
+    # 64 MB are kept; pages that are rounded up and what malloc keeps of the inputs come on top.
+    assert resident() - before < 2 * 64
