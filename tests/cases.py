@@ -120,6 +120,10 @@ CONVS = [
     Conv((1, 2, 1, 18), (3, 3), 18, groups=18, padding=1, strides=2),
     Conv((1, 9, 9, 5), (5, 5), 5, groups=5, dilation=2, padding="same"),
     Conv((1, 6, 6, 70), (3, 3), 70, groups=70, padding="same"),
+    # rows of tiles whose last one reaches back; rows of outputs that meet no row of the image
+    Conv((1, 5, 14, 33), (3, 3), 33, groups=33, padding="same", strides=2),
+    Conv((1, 4, 9, 40), (3, 3), 40, groups=40, padding=((3, 2), (1, 0)), dilation=(2, 1)),
+    Conv((1, 8, 12, 18), (6, 6), 18, groups=18, padding="same", strides=2),
     # several groups in a vector, with tiles inside of the image and at its borders
     Conv((1, 6, 29, 32), (3, 3), 32, groups=8, padding="same"),
     Conv((2, 7, 43, 24), (3, 3), 48, groups=12, padding="same", strides=2),

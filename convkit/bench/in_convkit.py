@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import convkit
-from convkit import _core, layers, ops
 from convkit import functional as F
+from convkit import layers, ops
 from convkit.bench import nets
 from convkit.bench.tasks import (
     EPSILON,
@@ -17,6 +17,7 @@ from convkit.bench.tasks import (
     NotOffered,
     OpData,
     Prepared,
+    aligned,
     repeat,
 )
 from convkit.compiler import Workspace, compile
@@ -95,14 +96,8 @@ def _optimizer(data: OpData) -> Prepared:
         optimizer: Any = convkit.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM)
     else:
         optimizer = convkit.optimizers.Adam(LEARNING_RATE)
-    gradient, weight = map(_aligned, (data.dy, data.x))  # as a model's are
+    gradient, weight = map(aligned, (data.dy, data.x))  # as a model's are
     return Prepared(repeat(lambda: optimizer.apply_gradients([(gradient, weight)])))
-
-
-def _aligned(array: Array) -> Array:
-    copy = _core.aligned_empty(array.nbytes).view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
 
 
 # ---- nets ----------------------------------------------------------------------------------------
