@@ -247,30 +247,38 @@ INLINE struct winner highest_of_four(vreal a, vreal b, vreal c, vreal d) {
 #if CK_AVX512 && !CK_DOUBLE
 typedef __mmask16 nan_lanes;
 INLINE int vany_nan(nan_lanes nans) { return nans != 0; }
+/* max_ps takes its second operand of equals, as of 0 and -0. */
+INLINE vreal higher_number(vreal a, vreal b) { return _mm512_max_ps(b, a); }
+INLINE void note_nans(vreal a, vreal b, nan_lanes *nans) {
+    *nans |= _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q);
+}
 INLINE struct winner highest_number(vreal a, vreal b, vreal c, vreal d, nan_lanes *nans) {
-    /* max_ps takes its second operand of equals, as of 0 and -0. */
-    const vreal best = _mm512_max_ps(_mm512_max_ps(d, c), _mm512_max_ps(b, a));
+    const vreal best = higher_number(higher_number(a, b), higher_number(c, d));
     const __mmask16 not_a = _mm512_cmp_ps_mask(best, a, _CMP_NEQ_UQ);
     const __mmask16 is_b = _mm512_cmp_ps_mask(best, b, _CMP_EQ_OQ);
     const __mmask16 is_c = _mm512_cmp_ps_mask(best, c, _CMP_EQ_OQ);
     const __m512i of_two = _mm512_mask_set1_epi32(_mm512_set1_epi32(3), is_c, 2);
     const __m512i of_three = _mm512_mask_set1_epi32(of_two, is_b, 1);
-    *nans |= _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q) | _mm512_cmp_ps_mask(c, d, _CMP_UNORD_Q);
+    note_nans(a, b, nans), note_nans(c, d, nans);
     return (struct winner){best, (vint)_mm512_maskz_mov_epi32(not_a, of_three)};
 }
 #elif defined(__SSE2__) && !CK_AVX512 && !CK_AVX2 && !CK_DOUBLE
 typedef vint nan_lanes;
 INLINE int vany_nan(nan_lanes nans) { return vany(nans); }
+INLINE vreal higher_number(vreal a, vreal b) { return _mm_max_ps(b, a); }
+INLINE void note_nans(vreal a, vreal b, nan_lanes *nans) { *nans |= (vint)_mm_cmpunord_ps(a, b); }
 INLINE struct winner highest_number(vreal a, vreal b, vreal c, vreal d, nan_lanes *nans) {
-    const vreal best = _mm_max_ps(_mm_max_ps(d, c), _mm_max_ps(b, a));
+    const vreal best = higher_number(higher_number(a, b), higher_number(c, d));
     const vint is_b = best == b, of_two = vint_set1(3) + (best == c);
-    *nans |= (vint)_mm_or_ps(_mm_cmpunord_ps(a, b), _mm_cmpunord_ps(c, d));
+    note_nans(a, b, nans), note_nans(c, d, nans);
     return (struct winner){best, (best != a) & ((is_b & vint_set1(1)) | (~is_b & of_two))};
 }
 #else
 typedef int nan_lanes;
 #define vany_nan(nans) (nans)
 #define highest_number(a, b, c, d, nans) ((void)(nans), highest_of_four(a, b, c, d))
+#define note_nans(a, b, nans) ((void)(nans))
+INLINE vreal higher_number(vreal a, vreal b) { return vselect(later_wins(a, b), b, a); }
 #endif
 
 /* A value that stays in a register: without this GCC reads it from memory again at every use. */

@@ -78,7 +78,7 @@ def test_argmax_names_a_nan_where_there_are_several(dtype, rng):
     np.testing.assert_array_equal(np.isnan(y), np.isnan(reference.max_pool2d(x)))
 
 
-@pytest.mark.parametrize("c", [1, 3, 8, 16, 17])
+@pytest.mark.parametrize("c", [1, 3, 8, 16, 17, 32])
 def test_every_order_of_special_values_in_a_window(c, dtype):
     values = np.array([-np.inf, -1, -0.0, 0.0, 2, np.nan], dtype)
     cells = np.array(list(itertools.product(values, repeat=4)))  # a window in each image
@@ -123,3 +123,13 @@ def test_average_of_padding(dtype):
     np.testing.assert_array_equal(F.avg_pool2d(x, 2, padding=1), np.ones((1, 2, 2, 5)))
     quarter = F.avg_pool2d(x, 2, padding=1, count_include_pad=True)
     np.testing.assert_array_equal(quarter, np.full((1, 2, 2, 5), 0.25))
+
+
+@pytest.mark.parametrize("c", [3, 16, 20])
+def test_gradient_of_a_large_map_is_that_of_its_images(c, rng):
+    x = uniform(rng, (3, 1024, 720 // c, c), np.float32)  # above 8 MB
+    y, argmax = F.max_pool2d(x, return_argmax=True)
+    dx = F.max_pool2d_backward(y, argmax, x.shape)
+    for i in range(3):
+        alone = F.max_pool2d_backward(y[i : i + 1], argmax[i : i + 1], (1, *x.shape[1:]))
+        assert_same_bits(dx[i : i + 1], alone)
