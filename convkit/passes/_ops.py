@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from convkit.graph import Tensor
+from convkit.ops.activation import ActivationBackward
 from convkit.ops.base import Op, product
 
 Kept = frozenset[Tensor]
@@ -73,3 +74,27 @@ def is_2x2(pool: Op) -> bool:
         2 * pool.numbers[out] <= pool.numbers[size] for out, size in (("oh", "ih"), ("ow", "iw"))
     )
     return inside and all(pool.numbers[key] == value for key, value in wanted.items())
+
+
+def activate_below(unpool: Op, activation: Op, z: Tensor) -> Op:
+    """Move an activation's gradient, which reads max pool's gradient, to before that.
+
+    There it reads `z`, of the pooled map's shape. Return its new op, which belongs before `unpool`.
+    """
+    moved = ActivationBackward(
+        {"dy": unpool.inputs["dy"], "x": z}, activation.numbers, {"count": product(z.shape)}
+    )
+    moved.outputs["dx"] = unpool.inputs["dy"] = Tensor(z.graph, z.shape)
+    unpool.outputs["dx"] = activation.outputs["dx"]
+    return moved
+
+
+def replaced(ops: Iterable[Op], removed: set[int], before: Mapping[int, Op]) -> list[Op]:
+    """Return ops without the removed ones, others put before those that are named by id."""
+    result = []
+    for op in ops:
+        if id(op) in before:
+            result.append(before[id(op)])
+        if id(op) not in removed:
+            result.append(op)
+    return result

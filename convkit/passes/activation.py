@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from convkit.graph import Tensor
 from convkit.ops.activation import ActivationBackward, ActivationForward
-from convkit.ops.base import Op, product
+from convkit.ops.base import Op
 from convkit.ops.loss import CrossEntropy
 from convkit.ops.pool import MaxPool2DBackward, MaxPool2DForward
 from convkit.ops.softmax import SoftmaxForward
 from convkit.passes._ops import (
     Kept,
+    activate_below,
     is_linear,
     known_from_output,
     producers_of,
+    replaced,
     same_function,
     set_activation,
     uses_of,
@@ -55,8 +57,7 @@ def sink_below_max_pool(ops: list[Op], kept: Kept) -> list[Op]:
     dz at a winner is dy relu'(y) with y the winner's value, which is the pooled value.
     """
     uses, makers = uses_of(ops), producers_of(ops)
-    result = []
-    removed = set()
+    removed: set[int] = set()
     before: dict[int, Op] = {}
     for op in ops:
         if not isinstance(op, ActivationBackward) or not known_from_output(op):
@@ -72,24 +73,9 @@ def sink_below_max_pool(ops: list[Op], kept: Kept) -> list[Op]:
             continue
         if pool.inputs["x"] is not y or not same_function(op, activation):
             continue
-        pooled = pool.outputs["y"]
-        small = Tensor(pooled.graph, pooled.shape)
-        twin = ActivationBackward(
-            {"dy": unpool.inputs["dy"], "x": pooled},
-            op.numbers,
-            {"count": product(pooled.shape)},
-        )
-        twin.outputs["dx"] = small
-        unpool.inputs["dy"] = small
-        unpool.outputs["dx"] = op.outputs["dx"]
-        before[id(unpool)] = twin
+        before[id(unpool)] = activate_below(unpool, op, pool.outputs["y"])
         removed.add(id(op))
-    for op in ops:
-        if id(op) in before:
-            result.append(before[id(op)])
-        if id(op) not in removed:
-            result.append(op)
-    return result
+    return replaced(ops, removed, before)
 
 
 def fuse_activation(ops: list[Op], kept: Kept) -> list[Op]:

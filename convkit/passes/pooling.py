@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from convkit.graph import Tensor
 from convkit.ops.activation import ActivationBackward
-from convkit.ops.base import Op, product
+from convkit.ops.base import Op
 from convkit.ops.conv2d import Conv2DBackwardData, Conv2DBackwardWeights, Conv2DForward
 from convkit.ops.pool import MaxPool2DBackward, MaxPool2DForward
-from convkit.passes._ops import Kept, Use, is_2x2, producers_of, same_function, uses_of
+from convkit.passes._ops import (
+    Kept,
+    Use,
+    activate_below,
+    is_2x2,
+    producers_of,
+    replaced,
+    same_function,
+    uses_of,
+)
 
 
 def fuse_max_pool(ops: list[Op], kept: Kept) -> list[Op]:
@@ -32,16 +41,8 @@ def fuse_max_pool(ops: list[Op], kept: Kept) -> list[Op]:
                 continue
             unpool, activation = gradient
             pooled = pool.outputs["y"]
-            small_z, small_dz = (Tensor(pooled.graph, pooled.shape) for _ in range(2))
-            twin = ActivationBackward(
-                {"dy": unpool.inputs["dy"], "x": small_z},
-                activation.numbers,
-                {"count": product(pooled.shape)},
-            )
-            twin.outputs["dx"] = small_dz
-            unpool.inputs["dy"] = small_dz
-            unpool.outputs["dx"] = activation.outputs["dx"]
-            before[id(unpool)] = twin
+            small_z = Tensor(pooled.graph, pooled.shape)
+            before[id(unpool)] = activate_below(unpool, activation, small_z)
             fused.add(id(activation))
             conv.outputs["z"] = small_z
         conv.outputs["y"] = pool.outputs["y"]
@@ -49,13 +50,7 @@ def fuse_max_pool(ops: list[Op], kept: Kept) -> list[Op]:
             conv.outputs["argmax"] = pool.outputs["argmax"]
         conv.numbers["pool"] = 2
         fused.add(id(pool))
-    result = []
-    for op in ops:
-        if id(op) in before:
-            result.append(before[id(op)])
-        if id(op) not in fused:
-            result.append(op)
-    return result
+    return replaced(ops, fused, before)
 
 
 def _pooled_gradient(
