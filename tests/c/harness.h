@@ -44,7 +44,9 @@ double *zeros(ptrdiff_t count);
  * not allocate. */
 void run(int kernel_id, const void *op);
 
-/* Memory for laid out weights: as much as the forward pass's shared scratch. */
+/* Does a forward pass read laid out weights? And memory for them: as much as the scratch that it shares
+ * without them. */
+int uses_packed(int kernel_id, const void *op);
 void *packed_for(int kernel_id, const void *op);
 
 /* |actual - expected| <= tolerance of each element; 0 for exact results. `tolerance` is that of
