@@ -13,7 +13,7 @@ import convkit.functional as F
 # in an item, several blocks of columns, few tiles with several chunks of channels; weight gradients
 # in parts and shared by the team; input gradients by tiles that overlap, alone in an image, in
 # several bands, over borders; so many channels that weights come from memory: staged items, few
-# tiles, tiles that overlap.
+# tiles, tiles that overlap; larger kernels of which 3x3 taps meet the image.
 SHAPES = [
     Conv((3, 32, 32, 32), (3, 3), 32, padding="same"),
     Conv((2, 13, 11, 16), (3, 3), 33),
@@ -28,6 +28,8 @@ SHAPES = [
     Conv((9, 13, 13, 150), (3, 3), 32),
     Conv((2, 17, 13, 32), (5, 5), 50, padding=((0, 1), (1, 0))),
     Conv((70, 4, 4, 340), (3, 3), 352, padding="same"),
+    Conv((1, 2, 16, 16), (5, 3), 32, padding="same"),
+    Conv((40, 16, 2, 16), (3, 5), 32, padding="same"),
     Conv((20, 6, 6, 352), (3, 3), 340),
 ]
 
