@@ -79,15 +79,11 @@ static void *scratch_of(size_t bytes) {
     return scratch;
 }
 
-static size_t packed_bytes(int kernel_id, const void *op) {
+void *packed_for(int kernel_id, const void *op) {
     struct ck_scratch need = {0, 0};
     if (kernels->scratch[kernel_id]) kernels->scratch[kernel_id](op, &need);
-    return need.shared;
+    return scratch_of(need.shared);
 }
-
-int uses_packed(int kernel_id, const void *op) { return packed_bytes(kernel_id, op) > 0; }
-
-void *packed_for(int kernel_id, const void *op) { return scratch_of(packed_bytes(kernel_id, op)); }
 
 static char ran[CK_KERNEL_COUNT];
 

@@ -44,9 +44,7 @@ double *zeros(ptrdiff_t count);
  * not allocate. */
 void run(int kernel_id, const void *op);
 
-/* Does a forward pass read laid out weights? And memory for them: as much as the scratch that it shares
- * without them. */
-int uses_packed(int kernel_id, const void *op);
+/* Memory for laid out weights: as much as the forward pass's shared scratch. */
 void *packed_for(int kernel_id, const void *op);
 
 /* |actual - expected| <= tolerance of each element; 0 for exact results. `tolerance` is that of
