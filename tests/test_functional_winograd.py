@@ -13,7 +13,8 @@ import convkit.functional as F
 # in an item, several blocks of columns, few tiles with several chunks of channels; weight gradients
 # in parts and shared by the team; input gradients by tiles that overlap, alone in an image, in
 # several bands, over borders; so many channels that weights come from memory: staged items, few
-# tiles, tiles that overlap; larger kernels of which 3x3 taps meet the image.
+# tiles, tiles that overlap; larger kernels of which 3x3 taps meet the image; one to four tiles,
+# whose U stays in registers.
 SHAPES = [
     Conv((3, 32, 32, 32), (3, 3), 32, padding="same"),
     Conv((2, 13, 11, 16), (3, 3), 33),
@@ -31,6 +32,10 @@ SHAPES = [
     Conv((1, 2, 16, 16), (5, 3), 32, padding="same"),
     Conv((40, 16, 2, 16), (3, 5), 32, padding="same"),
     Conv((20, 6, 6, 352), (3, 3), 340),
+    Conv((70, 3, 3, 41), (3, 3), 48, padding="same"),
+    Conv((2, 4, 4, 70), (3, 3), 96, padding="same"),
+    Conv((1, 4, 12, 33), (3, 3), 16, padding="same"),
+    Conv((17, 7, 8, 40), (3, 3), 144, padding="same"),
 ]
 
 
@@ -89,7 +94,7 @@ def test_any_number_of_threads_gives_the_same_bits(conv, rng):
             assert_same_bits(a, b)
 
 
-@pytest.mark.parametrize("conv", [SHAPES[i] for i in (0, 4, 6, 7, 12)], ids=str)
+@pytest.mark.parametrize("conv", [SHAPES[i] for i in (0, 4, 6, 7, 12, 16, 17, 19)], ids=str)
 def test_a_sample_does_not_depend_on_its_batch(conv, rng):
     x, w, b, dy = arrays(conv, rng)
     y, dx, _, _ = passes(x, w, b, dy, conv)
