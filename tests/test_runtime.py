@@ -181,16 +181,17 @@ def test_the_report_says_what_the_build_lacks(monkeypatch):
 
 
 def test_import_is_light():
-    """Only numpy of what convkit depends on is loaded, and 50 ms over it are not used up."""
+    """Only numpy of what convkit depends on is loaded; 50 ms over it where numpy takes 85."""
     source = (
-        "import numpy, sys, time; begin = time.process_time(); import convkit\n"
-        "print(time.process_time() - begin)\n"  # a busy machine does not count
+        "import sys, time; start = time.process_time(); import numpy\n"
+        "begin = time.process_time(); import convkit\n"
+        "print((time.process_time() - begin) / (begin - start))\n"  # whatever the machine's speed
         "print(*{n.partition('.')[0] for n in sys.modules} & "
         "{'tqdm', 'pooch', 'safetensors', 'requests', 'matplotlib', 'pandas', 'PIL', 'h5py'})"
     )
-    seconds, others = min(
+    ratio, others = min(
         tuple(subprocess.check_output([sys.executable, "-c", source], text=True).split("\n")[:2])
         for _ in range(5)
     )
     assert others == ""
-    assert float(seconds) < 0.05
+    assert float(ratio) < 0.6
