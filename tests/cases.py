@@ -234,3 +234,21 @@ def pool_id(case):
 def uniform(rng, shape, dtype):
     """Return floats in [-1, 1)."""
     return (2 * rng.random(shape) - 1).astype(dtype)
+
+
+# (m, c, k) of dense layers: what csrc/product.inc tells apart.
+PRODUCTS = [
+    (1, 600, 3),  # one tile: weights in place, but for the last rows, shorter than a vector
+    (9, 700, 33),
+    (20, 37, 3),
+    (50, 300, 40),  # weights laid out, in two parts of the depth
+    (30, 2000, 80),  # beyond L2
+    (600, 70, 50),  # two bands
+    (300, 1024, 30),  # rows of x a page apart
+    (60, 700, 300),  # dx^T, with dy laid out once
+    (120, 700, 300),  # and with dy laid out by parts
+    (300, 520, 520),  # dw: rows of x and dy laid out, two groups of columns, two bands
+    (300, 100, 10),  # dw^T
+    (2100, 20, 30),  # many samples: a flat image
+    (9000, 7, 5),
+]

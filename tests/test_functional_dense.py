@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import reference
-from cases import CHANNELS, uniform
+from cases import CHANNELS, PRODUCTS, uniform
 from checks import check_dense
 from gradcheck import assert_gradient
 from tolerance import assert_close, assert_same_bits, gamma
@@ -30,15 +30,19 @@ def test_forward_and_backward(x_shape, k, dtype, rng):
     check_dense(x_shape, k, dtype, rng)
 
 
-# Few samples: weights read in place, the last block of columns beginning within the one before; dx
-# with samples as lanes, several blocks of them, rows that no vector fills.
-@pytest.mark.parametrize(("c", "k"), [(37, 84), (130, 17), (65, 16), (200, 10), (71, 700)])
-def test_a_sample_gives_the_same_bits_in_any_batch_and_team(c, k, dtype, rng):
-    x, w, b, dy = (uniform(rng, s, dtype) for s in ((100, c), (c, k), (k,), (100, k)))
-    y, dx = F.dense(x, w, b), F.dense_backward(dy, x, w)[0]
+FEW = [(100, 37, 84), (100, 130, 17), (100, 65, 16), (100, 200, 10), (100, 71, 700)]
+
+
+@pytest.mark.parametrize("shape", [*FEW, *PRODUCTS])
+def test_a_sample_gives_the_same_bits_in_any_batch_and_team(shape, dtype, rng):
+    m, c, k = shape
+    x, w, b, dy = (uniform(rng, s, dtype) for s in ((m, c), (c, k), (k,), (m, k)))
+    y, (dx, dw, db) = F.dense(x, w, b), F.dense_backward(dy, x, w)
     for threads in (1, 2, 3):
         convkit.set_num_threads(threads)
-        for some in (slice(0, 1), slice(3, 19), slice(5, 38), slice(36, 100)):
+        for got, want in zip(F.dense_backward(dy, x, w), (dx, dw, db), strict=True):
+            assert_same_bits(got, want)
+        for some in (slice(0, 1), slice(3, 19), slice(5, 38), slice(36, None), slice(None)):
             assert_same_bits(F.dense(x[some], w, b), y[some])
             assert_same_bits(F.dense_backward(dy[some], x[some], w)[0], dx[some])
 

@@ -7,7 +7,7 @@ or without FMA, must give the int64 twin's numbers: the tolerance is zero.
 import numpy as np
 import pytest
 import reference
-from cases import BIG, CONVS, POOLS, TAILS, Conv, integers, pool_id
+from cases import BIG, CONVS, POOLS, PRODUCTS, TAILS, Conv, integers, pool_id
 
 import convkit.functional as F
 
@@ -112,7 +112,7 @@ DENSE = [
 ]
 
 
-@pytest.mark.parametrize("shape", DENSE)
+@pytest.mark.parametrize("shape", [*DENSE, *PRODUCTS])
 def test_dense(shape, dtype, rng):
     m, c, k = shape
     x, w, b, dy = (integers(rng, s, dtype) for s in ((m, c), (c, k), (k,), (m, k)))
