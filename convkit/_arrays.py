@@ -30,8 +30,10 @@ def look(function: str, name: str, value: ArrayLike) -> Array:
 
 def result_type(*arrays: Array | None) -> DTypeLike:
     """Return float64 if any array is, else float32."""
-    wide = any(a is not None and a.dtype.kind == "f" and a.dtype.itemsize >= 8 for a in arrays)
-    return np.float64 if wide else np.float32
+    for array in arrays:
+        if array is not None and array.dtype.kind == "f" and array.dtype.itemsize >= 8:
+            return np.float64
+    return np.float32
 
 
 def dense_array(array: Array, dtype: DTypeLike) -> Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from convkit._elsewhere import for_attribute
@@ -144,13 +144,12 @@ def missing_from(module: str, known: Iterable[str]) -> Callable[[str], Any]:
     return getattr_of_module
 
 
-def one_of(function: str, name: str, value: Any, known: Iterable[str]) -> str:
+def one_of(function: str, name: str, value: Any, known: Collection[str]) -> str:
     """Return `value` if it is a known name; a wrong one suggests the nearest."""
-    names = list(known)
     if not isinstance(value, str):
         raise TypeError(f"{function}: {name} must be a string, got {name}={value!r}")
-    if value not in names:
-        raise ValueError(f"{function}: unknown {name}={value!r}; {suggestion(value, names)}")
+    if value not in known:
+        raise ValueError(f"{function}: unknown {name}={value!r}; {suggestion(value, known)}")
     return value
 
 

@@ -113,6 +113,17 @@ def run(int kernel_id, const uint64_t[::1] slots not None, int real_bytes):
         raise MemoryError("convkit: no memory for a kernel's scratch")
 
 
+def run_packed(int kernel_id, bytes struct not None, int real_bytes):
+    """Run one op whose struct are these bytes, likewise."""
+    cdef const ck_kernels *kernels = ck_kernels_for(_isa, real_bytes)
+    cdef const char *op = struct
+    cdef int failed
+    with nogil:
+        failed = ck_run(kernels, kernel_id, op)
+    if failed:
+        raise MemoryError("convkit: no memory for a kernel's scratch")
+
+
 cdef class _Block:
     """Aligned memory for arrays that gives itself back; that of results is used again."""
     cdef void *data
@@ -157,6 +168,15 @@ def address(array):
     begin = <size_t> view.buf
     PyBuffer_Release(&view)
     return begin
+
+
+def rows_inside(const int64_t[::1] index not None, int64_t rows):
+    """Say whether all of index lie in [0, rows)."""
+    cdef Py_ssize_t i
+    for i in range(index.shape[0]):
+        if index[i] < 0 or index[i] >= rows:
+            return False
+    return True
 
 
 cdef int _poll() noexcept nogil:

@@ -6,7 +6,7 @@ A program's structs lie in one array of slots (`fill`); a single call packs its 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +44,11 @@ def slot_count(name: str) -> int:
     return len(_LAYOUTS[name].slots)
 
 
+def slots_of(name: str, fields: Sequence[str]) -> list[int]:
+    """Return the slots of some fields of a struct."""
+    return [_LAYOUTS[name].slots[field] for field in fields]
+
+
 def fill(slots: NDArray[np.uint64], name: str, values: Mapping[str, Any]) -> None:
     """Write `values` (addresses, ints, floats; None is a null pointer) into a struct's slots."""
     layout = _LAYOUTS[name]
@@ -61,7 +66,8 @@ def call(kernel: str, real_bytes: int, /, **values: Any) -> None:
     slots = layout.slots
     row: list[Any] = [0] * len(slots)
     for field, value in values.items():
-        if value is None or isinstance(value, np.ndarray):
-            value = _core.address(value)
-        row[slots[field]] = value
-    _core.run(number, np.frombuffer(layout.pack(*row), np.uint64), real_bytes)
+        if isinstance(value, np.ndarray):
+            row[slots[field]] = _core.address(value)
+        elif value is not None:
+            row[slots[field]] = value
+    _core.run_packed(number, layout.pack(*row), real_bytes)

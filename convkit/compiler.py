@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convkit import _core
+from convkit import _core, _pack
 from convkit.graph import Graph, Tensor, Variable
 from convkit.ops.base import Op
 from convkit.ops.elementwise import Gather
@@ -69,6 +69,23 @@ class Workspace:
         program._fill()
 
 
+class _Input:
+    """An op that gathers rows of what is fed, with the fields of its struct that say which."""
+
+    def __init__(self, op: Gather, slots: NDArray[np.uint64]) -> None:
+        self.op = op
+        self._slots = slots
+        fields = ("x", "index", "source_type", "x_rows")
+        self._x, self._index, self._kind, self._rows = _pack.slots_of(op.struct.name, fields)
+
+    def point_to(self, source: NDArray[Any], index: NDArray[np.int64], kind: int) -> None:
+        slots = self._slots
+        slots[self._x] = _core.address(source)
+        slots[self._index] = _core.address(index)
+        slots[self._kind] = kind
+        slots[self._rows] = len(source)
+
+
 class Program:
     """A compiled graph for one batch size: feed it, run it, view what was fetched."""
 
@@ -94,12 +111,13 @@ class Program:
         # One slot more, so that a program without ops has an array to point to.
         self._slots = np.zeros(self._offsets[-1] + 1, np.uint64)
         self._inputs = {
-            op.source or op.outputs["y"]: (op, self._part(i))
+            op.source or op.outputs["y"]: _Input(op, self._part(i))
             for i, op in enumerate(self._ops)
             if isinstance(op, Gather)
         }
         self._sources: dict[Tensor, tuple[NDArray[Any], NDArray[np.int64]]] = {}
         self._checked: tuple[NDArray[np.int64], int] | None = None
+        self._views: dict[Tensor, NDArray[Any]] = {}
         written = [op.inputs[role].variable for op in self._ops for role in op.writes]
         self._written: list[Variable] = [v for v in dict.fromkeys(written) if v is not None]
         workspace._admit(self)
@@ -150,6 +168,7 @@ class Program:
 
     def _fill(self) -> None:
         """Write all structs; again when the workspace has moved."""
+        self._views.clear()
         for i, op in enumerate(self._ops):
             if op.kernel:
                 op.fill(self._part(i), self.batch, self._address, self._graph.dtype.itemsize)
@@ -199,8 +218,8 @@ class Program:
             raise ValueError(f"feed: tensor must be an input of the graph, got {tensor!r}")
         if tensor not in self._inputs:
             return  # nothing in this program depends on it
-        op, slots = self._inputs[tensor]
-        kind = op.source_type(source)
+        fed = self._inputs[tensor]
+        kind = fed.op.source_type(source)
         if source.shape[1:] != tensor.shape[1:] or not source.ndim:
             raise ValueError(
                 f"feed: source of {tensor!r} must have shape (rows, *{tensor.shape[1:]}), got shape"
@@ -209,15 +228,7 @@ class Program:
         if not (source.flags.c_contiguous and source.flags.aligned and source.dtype.isnative):
             raise ValueError(f"feed: source of {tensor!r} must be C-contiguous, aligned and native")
         self._check_index(index, len(source))
-        op.struct.fill(
-            slots,
-            {
-                "x": source.ctypes.data,
-                "index": index.ctypes.data,
-                "source_type": kind,
-                "x_rows": len(source),
-            },
-        )
+        fed.point_to(source, index, kind)
         self._sources[tensor] = source, index
 
     def feed_sample_numbers(self, numbers: NDArray[np.int64], index: NDArray[np.int64]) -> None:
@@ -236,7 +247,7 @@ class Program:
                 f"feed: index must be int64 of shape ({self.batch},) and contiguous, got dtype"
                 f" {index.dtype} and shape {index.shape}"
             )
-        if index.min() < 0 or index.max() >= rows:
+        if not _core.rows_inside(index, rows):
             raise ValueError(
                 f"feed: index must lie in [0, {rows}), got values from {index.min()} to"
                 f" {index.max()}"
@@ -294,8 +305,10 @@ class Program:
             raise ValueError(f"view: tensor must be one of those fetched, got {tensor!r}")
         if tensor.variable is not None:
             return tensor.variable.view
-        view = self._array(tensor)
-        view.flags.writeable = False
+        view = self._views.get(tensor)
+        if view is None:
+            view = self._views[tensor] = self._array(tensor)
+            view.flags.writeable = False
         return view
 
 

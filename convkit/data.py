@@ -18,6 +18,10 @@ Array = NDArray[Any]
 Shape = tuple[int | None, ...]
 
 
+# Those that programs read as they are: native, and other than bool.
+_PLAIN_TYPES = frozenset(kind for kind in SOURCE_TYPES if kind != np.dtype(bool))
+
+
 def source(function: str, name: str, value: Any) -> Array:
     """Return an array that programs can gather rows from: native, C-contiguous, a real type."""
     try:
@@ -25,6 +29,9 @@ def source(function: str, name: str, value: Any) -> Array:
     except ValueError as error:
         _check_sizes(function, name, value)
         raise ValueError(f"{function}: {name} must be a regular array; {error}") from None
+    flags = array.flags
+    if array.dtype in _PLAIN_TYPES and flags.c_contiguous and flags.aligned:
+        return array
     if array.dtype.kind not in "fiub":
         _check_sizes(function, name, array)
         hint = (

@@ -72,11 +72,12 @@ def _is_dataset(x: Any) -> bool:
     )
 
 
+_ARRAY_LIKE = (np.ndarray, list, tuple, dict, str, bytes, bytearray, memoryview, range)
+
+
 def is_stream(x: Any) -> bool:
     """Say whether x yields batches, rather than being an array or what becomes one."""
-    if x is None or isinstance(
-        x, list | tuple | dict | str | bytes | bytearray | memoryview | range
-    ):
+    if x is None or isinstance(x, _ARRAY_LIKE):
         return False
     if hasattr(x, "__array__") or hasattr(x, "__array_interface__"):
         return False
