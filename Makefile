@@ -7,8 +7,8 @@ WARNINGS = -Wall -Wextra -Werror
 ISAS ?= baseline avx2
 FUZZ_SECONDS ?= 180
 
-.PHONY: help demo lessons test test-isa test-c test-aarch64 sanitize crash lint format bench \
-	numbers readme-numbers wheel clean
+.PHONY: help demo lessons test test-isa test-c test-aarch64 test-avx512 sanitize crash lint format \
+	bench numbers readme-numbers wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ sanitize: ## the same under the address and undefined-behaviour sanitizers
 test-aarch64: ## the same for 64-bit ARM: cross-compiled, run by qemu-user (Debian's packages)
 	tests/c/run.sh aarch64
 
+test-avx512: ## the same with the kernels for AVX-512 emulated, where the CPU has AVX2 alone
+	tests/c/run.sh avx512
+
 crash: $(VENV)/built ## kill trainings and saves at random times, fill the disk: nothing may be lost
 	$(BIN)/python tests/crash.py
 
@@ -52,12 +55,12 @@ lint: $(VENV)/built ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint convkit/*.pyx convkit/*.pxd
-	$(BIN)/clang-format --dry-run --Werror csrc/*.c csrc/*.h csrc/*.inc tests/c/*.c
+	$(BIN)/clang-format --dry-run --Werror csrc/*.c csrc/*.h csrc/*.inc tests/c/*.[ch]
 
 format: $(VENV)/built ## format Python and C
 	$(BIN)/pip install --quiet --group lint
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i csrc/*.c csrc/*.h csrc/*.inc tests/c/*.c
+	$(BIN)/clang-format -i csrc/*.c csrc/*.h csrc/*.inc tests/c/*.[ch]
 
 bench: $(VENV)/built ## measure training beside the other libraries that are installed
 	$(BIN)/convkit bench

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Build the C tests and run them: `run.sh native`, `run.sh sanitize` (address and undefined
-# behaviour), or `run.sh aarch64` (cross compiler and qemu-user, from Debian's packages).
+# behaviour), `run.sh aarch64` (cross compiler and qemu-user, from Debian's packages), or
+# `run.sh avx512` (with those instructions emulated, on a CPU that has AVX2).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 mode=${1:-native}
@@ -20,13 +21,15 @@ aarch64)
     runner=(qemu-aarch64 -L /usr/aarch64-linux-gnu)
     isas=(baseline)
     ;;
+avx512) flags+=(-O1 -DRUN_ALL=1) ;;
 *)
-    echo "run.sh: mode must be native, sanitize or aarch64, got $mode" >&2
+    echo "run.sh: mode must be native, sanitize, aarch64 or avx512, got $mode" >&2
     exit 2
     ;;
 esac
 avx2=(-mavx2 -mfma)
 avx512=("${avx2[@]}" -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
+[ "$mode" = avx512 ] && avx512=("${avx2[@]}" -Wno-psabi -include tests/c/emulated.h)
 baseline=()
 
 mkdir -p "$out"
