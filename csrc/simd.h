@@ -47,6 +47,13 @@ typedef int32_t ireal;
 #define CK_AVX512 (CK_VECTOR_BYTES == 64)
 #define CK_AVX2 (CK_VECTOR_BYTES == 32)
 
+/* Right rather than fast, and small: float64, and x86 CPUs without AVX2. */
+#if CK_DOUBLE || (defined(__SSE2__) && CK_VECTOR_BYTES == 16)
+#define CK_SMALL 1
+#else
+#define CK_SMALL 0
+#endif
+
 #define INLINE static inline __attribute__((always_inline, unused))
 /* Once a call of a kernel: one copy of it serves all callers. */
 #define OUTLINE static __attribute__((noinline, unused))
