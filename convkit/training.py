@@ -309,7 +309,8 @@ class Trainer:
         program.run()
         several = handles.losses if len(handles.losses) > 1 else []
         found = [float(program.view(t)[0]) for t in (handles.total, *several) if t is not None]
-        return found, [program.view(pred) for pred in handles.preds]
+        # Views of their own: what a metric does to the shape of one lasts no longer than the batch.
+        return found, [program.view(pred).view() for pred in handles.preds]
 
     def _pass(
         self, source: Rows | Stream, hooks: CallbackList, position: Position | None = None

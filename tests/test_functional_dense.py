@@ -57,6 +57,16 @@ def test_activation_is_applied(name, dtype, rng):
     assert_close(y, reference.dense(x, w, b, activation=name), bound)
 
 
+@pytest.mark.parametrize("shape", PRODUCTS)
+def test_activation_follows_the_whole_sum(shape, rng):
+    m, c, k = shape
+    x, w, b = (uniform(rng, s, np.float32) for s in ((m, c), (c, k), (k,)))
+    y = F.dense(x, w, b, activation="silu")
+    abs_sum = reference.dense(np.abs(x), np.abs(w), np.abs(b))
+    bound = 2 * gamma(c + 3, np.float32) * abs_sum + 8 * np.finfo(np.float32).eps * (1 + abs_sum)
+    assert_close(y, reference.dense(x, w, b, activation="silu"), bound)
+
+
 @pytest.mark.parametrize("x_shape", [(3, 4), (2, 3, 4)])
 def test_gradients_by_differences(x_shape, rng):
     x, w, b = (uniform(rng, s, np.float64) for s in (x_shape, (4, 5), (5,)))
