@@ -270,6 +270,9 @@ class Program:
             )
         for packed, slots in self._packs:
             packed.refresh(slots, self._graph.dtype.itemsize)
+        # First: a signal may end this when state is written, and what is packed would pass for it.
+        for variable in self._written:
+            variable.version += 1
         self._workspace.busy = len(self._parts) > 1
         try:
             for part in self._parts:
@@ -279,8 +282,6 @@ class Program:
                     part.run()
         finally:
             self._workspace.busy = False
-        for variable in self._written:
-            variable.version += 1
 
     def _run_on_host(self, op: Op) -> None:
         inputs = {role: self._array(tensor) for role, tensor in op.inputs.items()}

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -104,13 +104,47 @@ def unpack(function: str, batch: Any) -> tuple[Any, Any, Any]:
     return x, y, weight
 
 
-class Slices(PyDataset):
-    """Batches of arrays whose rows are converted when they are needed, not all at once."""
+def apply(function: Callable[[Any], Any], value: Any) -> Any:
+    """Return function(value), or the same of what a dict or a list holds; None stays."""
+    if isinstance(value, dict):
+        return {name: apply(function, each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [apply(function, each) for each in value]
+    return None if value is None else function(value)
 
-    def __init__(self, arrays: Sequence[Any], size: int) -> None:
+
+def copied(value: Any) -> Any:
+    """Return arrays as copies: who yields them may fill them anew while a thread is ahead."""
+    return apply(lambda each: each.copy() if isinstance(each, np.ndarray) else each, value)
+
+
+class Slices(PyDataset):
+    """Batches of arrays whose rows are converted when they are needed, not all at once.
+
+    `several`: y and sample_weight may be lists, an array for each output.
+    """
+
+    def __init__(
+        self, function: str, arrays: tuple[Any, Any, Any], size: int, *, several: bool
+    ) -> None:
         super().__init__()
-        self._arrays, self._size = arrays, size
-        self._order = np.arange(len(arrays[0]))
+        x, *others = arrays
+        self._size, self._order = size, np.arange(len(x))
+
+        def whole(name: str, value: Any) -> Any:
+            array = np.asarray(value)  # of a table, too, whose rows have names
+            if array.ndim == 0 or len(array) != len(x):
+                raise ValueError(
+                    f"{function}: {name} must have as many samples as x, {len(x)}, got shape"
+                    f" {array.shape}"
+                )
+            return array
+
+        self._arrays = [x]
+        for name, value in zip(("y", "sample_weight"), others, strict=True):
+            many = isinstance(value, dict) or (several and isinstance(value, list | tuple))
+            check = partial(whole, name)
+            self._arrays.append(apply(check, value) if many or value is None else check(value))
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -119,7 +153,7 @@ class Slices(PyDataset):
     def __getitem__(self, index: int) -> Any:
         """Copy the rows of a batch, in the order of the file."""
         rows = np.sort(self._order[index * self._size : (index + 1) * self._size])
-        return tuple(None if array is None else array[rows] for array in self._arrays)
+        return tuple(apply(lambda array: array[rows], arrays) for arrays in self._arrays)
 
     def reorder(self, generator: np.random.Generator) -> None:
         """Choose another order of the rows."""

@@ -15,7 +15,7 @@ from convkit import _check, data, runtime
 from convkit._arguments import named_arguments
 from convkit.callbacks.base import CallbackList
 from convkit.compiler import Program, Workspace, compile
-from convkit.feeding import Stream, is_stream, unpack
+from convkit.feeding import Stream, copied, is_stream, unpack
 from convkit.graph import Graph, Tensor, Variable
 from convkit.layers.base import Layer
 from convkit.layers.symbolic import Call, Input, SymbolicTensor, calls_between, unique_name
@@ -402,7 +402,9 @@ class Model(Trainer, Layer):
         self, x: Any, size: int, steps: int | None, hooks: CallbackList
     ) -> list[Array]:
         """Run all batches that x yields through the model."""
-        stream = Stream("predict", x, lambda batch, _: unpack("predict", batch)[0], steps=steps)
+        stream = Stream(
+            "predict", x, lambda batch, _: copied(unpack("predict", batch)[0]), steps=steps
+        )
         if not self.built:
             self._require_built("predict", unpack("predict", stream.first())[0])
         hooks.call("on_predict_begin", {})
@@ -557,8 +559,11 @@ class Sequential(Model):
         self._rebuild()
 
     def _require_built(self, function: str, x: Any) -> None:
-        if self.built:
-            return
+        with self._lock:  # or two threads would build it at once
+            if not self.built:
+                self._build_for(function, x)
+
+    def _build_for(self, function: str, x: Any) -> None:
         if not self._chain:
             raise ValueError(f"{function}: the model has no layers; add some first")
         shape = np.shape(x)

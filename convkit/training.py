@@ -19,6 +19,7 @@ from convkit.feeding import (
     Slices,
     Stream,
     begin,
+    copied,
     is_stream,
     is_unreadable_map,
     split,
@@ -240,7 +241,7 @@ class Trainer:
             )
         else:
             if not is_stream(x):
-                x = Slices((x, y, sample_weight), size)
+                x = Slices(function, data, size, several=getattr(self, "_several", False))
             elif y is not None or sample_weight is not None:
                 name = "y" if y is not None else "sample_weight"
                 raise ValueError(
@@ -249,7 +250,9 @@ class Trainer:
                 )
 
             def prepare(batch: Any, first: int) -> tuple[Batches, NDArray[np.int64]]:
-                batches = self._batches(function, *unpack(function, batch), class_weight)
+                arrays = unpack(function, batch)
+                inputs, labels, weights = arrays if isinstance(x, Slices) else map(copied, arrays)
+                batches = self._batches(function, inputs, labels, weights, class_weight)
                 batches.first = first
                 return batches, np.arange(len(batches), dtype=np.int64)
 
@@ -309,8 +312,8 @@ class Trainer:
         program.run()
         several = handles.losses if len(handles.losses) > 1 else []
         found = [float(program.view(t)[0]) for t in (handles.total, *several) if t is not None]
-        # Views of their own: what a metric does to the shape of one lasts no longer than the batch.
-        return found, [program.view(pred).view() for pred in handles.preds]
+        # Copies, which a metric may keep, or change the shape of.
+        return found, [program.view(pred).copy() for pred in handles.preds]
 
     def _pass(
         self, source: Rows | Stream, hooks: CallbackList, position: Position | None = None

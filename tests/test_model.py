@@ -13,6 +13,7 @@ import pytest
 import convkit
 from convkit import callbacks, layers, optimizers, schedules
 from convkit.cli import main
+from convkit.compiler import Program
 
 
 def small_model(optimizer="sgd", loss="sparse_categorical_crossentropy", dtype="float32"):
@@ -162,6 +163,54 @@ def test_interrupt_leaves_a_usable_model(interruptible, rng):
     assert time.perf_counter() - sent[0] < 1
     assert np.isfinite(model.evaluate(x, y, verbose=0)).all()
     model.fit(x[:10], y[:10], verbose=0)
+
+
+def test_interrupt_after_the_last_kernel_of_a_step(monkeypatch, rng):
+    class Interrupted:
+        def __init__(self, part):
+            self._part = part
+
+        def run(self):
+            self._part.run()
+            raise KeyboardInterrupt
+
+    def run(program):
+        parts = program._parts
+        program._parts = [Interrupted(part) for part in parts]
+        try:
+            whole(program)
+        finally:
+            program._parts = parts
+
+    whole = Program.run
+    x, y = small_data(rng)
+    model, other = small_model(), small_model()
+    model.predict(x)  # lays out weights
+    with monkeypatch.context() as patch:
+        patch.setattr(Program, "run", run)
+        with pytest.raises(KeyboardInterrupt):
+            model.train_on_batch(x, y)
+    other.set_weights(model.get_weights())
+    np.testing.assert_array_equal(model.predict(x), other.predict(x))
+
+
+def test_two_threads_build_a_model_once(monkeypatch, rng):
+    def rebuild(model):
+        made.append(model)
+        time.sleep(0.05)
+        whole(model)
+
+    made, found, whole = [], [], convkit.Sequential._rebuild
+    model = convkit.Sequential([layers.Dense(5), layers.Dense(3)])
+    monkeypatch.setattr(convkit.Sequential, "_rebuild", rebuild)
+    x = rng.random((4, 6)).astype(np.float32)
+    threads = [threading.Thread(target=lambda: found.append(model.predict(x))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [model]
+    np.testing.assert_array_equal(*found)
 
 
 def test_weights_on_disk(tmp_path, rng):

@@ -342,3 +342,51 @@ print("usable", int(model.optimizer.iterations.value[0]))
 """
     )
     assert out.split() == ["stopped", "True", "usable", "2"]
+
+
+def test_a_generator_may_fill_its_arrays_anew(samples):
+    x, y = samples
+    x, y = x[:48], y[:48]
+
+    def batches():
+        images, labels = np.empty_like(x[:8]), np.empty_like(y[:8])
+        for first in range(0, len(x), 8):
+            images[...], labels[...] = x[first : first + 8], y[first : first + 8]
+            yield images, labels
+
+    model = network()
+    np.testing.assert_array_equal(
+        model.predict((images for images, _ in batches()), verbose=0), model.predict(x, verbose=0)
+    )
+    assert model.evaluate(batches(), verbose=0) == pytest.approx(model.evaluate(x, y, verbose=0))
+
+
+class Table:
+    """Labels whose rows have names, as a data frame's."""
+
+    def __init__(self, values):
+        self._values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return self._values
+
+    def __len__(self):
+        return len(self._values)
+
+    def __getitem__(self, names):
+        return self._values[::-1][names]
+
+
+def test_labels_beside_a_map_that_is_converted(samples, tmp_path):
+    x, y = samples
+    mapped = np.memmap(tmp_path / "x", np.float16, "w+", shape=x.shape)
+    mapped[...] = x
+    model = network()
+    wanted = model.evaluate(x.astype(np.float32), y, verbose=0)
+    for labels in (y, list(y), Table(y)):  # rows are taken by place, not by name
+        assert model.evaluate(mapped, labels, verbose=0) == pytest.approx(wanted, rel=1e-6)
+    for labels in (y[:-1], np.append(y, 0), 3):
+        with pytest.raises(ValueError, match="y must have as many samples as x, 50"):
+            model.fit(mapped, labels, verbose=0)
+    with pytest.raises(ValueError, match="sample_weight must have as many samples as x, 50"):
+        model.fit(mapped, y, sample_weight=np.ones(3), verbose=0)
