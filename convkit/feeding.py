@@ -105,12 +105,14 @@ def unpack(function: str, batch: Any) -> tuple[Any, Any, Any]:
 
 
 def apply(function: Callable[[Any], Any], value: Any) -> Any:
-    """Return function(value), or the same of what a dict or a list holds; None stays."""
+    """Return function(value), or that of each array in a dict or a list; None stays."""
+
+    def of(each: Any) -> Any:
+        return None if each is None else function(each)
+
     if isinstance(value, dict):
-        return {name: apply(function, each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [apply(function, each) for each in value]
-    return None if value is None else function(value)
+        return {name: of(each) for name, each in value.items()}
+    return [of(each) for each in value] if isinstance(value, list | tuple) else of(value)
 
 
 def copied(value: Any) -> Any:

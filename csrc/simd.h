@@ -6,7 +6,8 @@
  * rounds twice, in the body and in the tail.
  *
  *   real, ireal, vreal, vint   scalar float, integer of its width, and vectors of VL lanes
- *   vload vstore               unaligned;  vload_n vstore_n: the first n < VL lanes, others read as 0
+ *   vload vstore               unaligned;  vload_n: the first n lanes, others read as 0
+ *   vstore_n                   the first n lanes, n < VL
  *   vset1 vbroadcast           a scalar; a scalar in memory (no shuffle port)
  *   vfma(a, b, c)              a * b + c;  vkept(a): a, in a register from here on
  *   a < b, a == b ...          vint of 0 / -1;  vselect(mask, a, b): mask ? a : b, lane by lane
