@@ -7,6 +7,7 @@ cdef extern from "convkit.h" nogil:
     struct ck_scratch:
         size_t shared
         size_t per_rank
+        size_t packed
 
     struct ck_kernels:
         const char *isa

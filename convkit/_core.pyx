@@ -91,8 +91,8 @@ def kernel_uses_scratch(int kernel_id):
     return ck_kernels_for(_isa, 4).scratch[kernel_id] is not NULL
 
 
-def shared_scratch(int kernel_id, const uint64_t[::1] slots not None, int real_bytes):
-    """Return how many bytes of scratch the threads of one op, whose struct is `slots`, share."""
+def packed_bytes(int kernel_id, const uint64_t[::1] slots not None, int real_bytes):
+    """Return how many bytes the weights of one op, whose struct is `slots`, have when laid out."""
     cdef ck_instruction instruction
     cdef ck_program program
     instruction.kernel_id = kernel_id
@@ -100,7 +100,7 @@ def shared_scratch(int kernel_id, const uint64_t[::1] slots not None, int real_b
     program.kernels = ck_kernels_for(_isa, real_bytes)
     program.instructions = &instruction
     program.n_instructions = 1
-    return ck_program_scratch(&program).shared
+    return ck_program_scratch(&program).packed
 
 
 def run(int kernel_id, const uint64_t[::1] slots not None, int real_bytes):

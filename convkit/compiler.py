@@ -51,7 +51,7 @@ class Workspace:
     def __init__(self) -> None:
         self.memory: NDArray[np.uint8] = _core.aligned_empty(0)
         self.busy = False  # a program is between its parts
-        self.packed: dict[tuple[Variable, str, tuple[tuple[str, float], ...]], Packed] = {}
+        self.packed: dict[tuple[Variable, str, tuple[tuple[str, float], ...], int], Packed] = {}
         self._programs: weakref.WeakSet[Program] = weakref.WeakSet()
 
     @property
@@ -183,11 +183,12 @@ class Program:
             variable = op.inputs["w"].variable if op.packs_by else None
             if variable is None or variable in self._written:
                 continue
-            key = variable, op.packs_by, tuple(sorted(op.numbers.items()))
             slots = self._part(i)
-            nbytes = self._packed_bytes(op, slots)
-            if nbytes == 0:
-                continue
+            nbytes = _core.packed_bytes(
+                _core.kernel_ids[op.kernel], slots, self._graph.dtype.itemsize
+            )
+            # The layout may depend on the batch: then its size does too.
+            key = variable, op.packs_by, tuple(sorted(op.numbers.items())), nbytes
             if key not in self._workspace.packed:
                 kernel_id = _core.kernel_ids[op.packs_by]
                 self._workspace.packed[key] = Packed(variable, kernel_id, nbytes)
@@ -195,16 +196,6 @@ class Program:
             op.struct.fill(slots, {"packed": packed.memory.ctypes.data})
             packs.append((packed, slots))
         return packs
-
-    def _packed_bytes(self, op: Op, slots: NDArray[np.uint64]) -> int:
-        """Return the size of packed weights: the scratch that an op needs only without them."""
-        scratch = []
-        for packed in (None, self._workspace.memory.ctypes.data):
-            op.struct.fill(slots, {"packed": packed})
-            kernel_id = _core.kernel_ids[op.kernel]
-            scratch.append(_core.shared_scratch(kernel_id, slots, self._graph.dtype.itemsize))
-        op.struct.fill(slots, {"packed": None})
-        return scratch[0] - scratch[1]
 
     def feed(self, tensor: Tensor, source: NDArray[Any], index: NDArray[np.int64]) -> None:
         """Let an input take the rows source[index] at the next runs; both are kept, not copied.

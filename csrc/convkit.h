@@ -35,6 +35,7 @@ struct ck_team {
 struct ck_scratch {
     size_t shared;
     size_t per_rank;
+    size_t packed; /* not scratch: the bytes of its weights where they are laid out for it */
 };
 
 void ck_team_barrier(const struct ck_team *team);
@@ -82,10 +83,10 @@ enum ck_activation_kind {
 
 enum ck_conv_algorithm { CK_CONV_AUTO, CK_CONV_DIRECT };
 
-/* Forward passes lay out w anew at every call, in shared scratch. Where w rests, it can be done once:
- * conv2d_pack and dense_pack write `packed`, and a forward pass whose `packed` is not NULL reads that,
- * with the same results, and needs as much less scratch as `packed` has bytes: nothing less where a
- * shape is served better by w as it lies. n and m need not agree. */
+/* Forward passes lay out w anew at every call, in shared scratch, or read it where it lies. Where w rests,
+ * it can be laid out once: conv2d_pack and dense_pack write `packed`, of as many bytes as ck_scratch says,
+ * and a forward pass whose `packed` is not NULL reads that, with the same results. What was written for one
+ * n or m serves any other for which it has the same size. */
 
 /* y = activation(z), z = conv(x, w) + b. A non-NULL z keeps the pre-activation for the backward.
  * With pool = 2, y is the 2x2 max pool of activation(z), stride 2, and z and argmax (uint8, may be

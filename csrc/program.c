@@ -7,7 +7,7 @@
 #define POLL_SECONDS 0.05
 
 static struct ck_scratch scratch_of(const struct ck_kernels *kernels, int id, const void *op) {
-    struct ck_scratch need = {0, 0};
+    struct ck_scratch need = {0};
     if (kernels->scratch[id]) kernels->scratch[id](op, &need);
     return need;
 }
@@ -28,13 +28,14 @@ int ck_run(const struct ck_kernels *kernels, int kernel_id, const void *op) {
 }
 
 struct ck_scratch ck_program_scratch(const struct ck_program *program) {
-    struct ck_scratch most = {0, 0};
+    struct ck_scratch most = {0};
     for (ptrdiff_t i = 0; i < program->n_instructions; i++) {
         const struct ck_instruction *instruction = &program->instructions[i];
         const struct ck_scratch need =
             scratch_of(program->kernels, instruction->kernel_id, instruction->op);
         if (need.shared > most.shared) most.shared = need.shared;
         if (need.per_rank > most.per_rank) most.per_rank = need.per_rank;
+        if (need.packed > most.packed) most.packed = need.packed;
     }
     return most;
 }

@@ -5,6 +5,7 @@ import pytest
 from networks import Net
 from tolerance import assert_same_bits
 
+import convkit.functional as F
 from convkit import ops
 from convkit.compiler import Workspace
 
@@ -46,25 +47,47 @@ def test_packed_weights_follow_the_variable(name, rng):
         first = second
 
 
-def test_programs_of_a_workspace_share_packed_weights():
-    net, weights, y = network("winograd", rows=8)
+@pytest.mark.parametrize(
+    ("batch", "layouts"),
+    [(9, 2), pytest.param(2, 3, id="few tiles have a layout of their own")],
+)
+def test_programs_of_a_workspace_share_packed_weights(batch, layouts):
+    net, weights, y = network("winograd", rows=12)
+    assert len(weights) == 2
     workspace = Workspace()
     large = net.compile([y], workspace=workspace)
     large.run()
     expected = large.view(y).copy()
-    small = net.compile([y], batch=2, workspace=workspace)
-    assert len(workspace.packed) == len(weights) == 2
-    small.run()
-    assert_same_bits(small.view(y), expected[:2])
+    small = net.compile([y], batch=batch, workspace=workspace)
+    assert len(workspace.packed) == layouts
+    for _ in range(2):
+        small.run()
+        assert_same_bits(small.view(y), expected[:batch])
+        large.run()
+        assert_same_bits(large.view(y), expected)
 
 
-def test_weights_for_few_tiles_are_read_as_they_lie():
-    net, _, y = network("winograd", rows=2)
-    workspace = Workspace()
-    program = net.compile([y], workspace=workspace)
-    assert [variable.value.ndim for variable, *_ in workspace.packed] == [2]
+@pytest.mark.parametrize(
+    ("rows", "size", "c", "k", "kernel", "padding"),
+    [
+        pytest.param(1, 4, 70, 40, 3, "same", id="a tile"),
+        pytest.param(1, 8, 67, 32, 3, "same", id="four tiles"),
+        pytest.param(1, 8, 67, 37, 3, "same", id="four tiles, some columns"),
+        pytest.param(2, 9, 33, 19, 3, "valid", id="eight tiles"),
+        pytest.param(3, 15, 64, 272, 3, "same", id="far weights"),
+        pytest.param(2, 10, 20, 21, 5, "same", id="5x5"),
+        pytest.param(1, 2, 70, 40, 5, "same", id="5x5, of which 3x3 count"),
+    ],
+)
+def test_packed_weights_of_few_tiles(rows, size, c, k, kernel, padding):
+    net = Net("float32", rows=rows)
+    x = net.input(size, size, c)
+    y = net.conv(x, k, kernel, padding=padding)
+    w, b = (v.value for v in net.graph.variables)
+    program = net.compile([y])
     program.run()
-    assert_same_bits(program.view(y), net.values([y])[0])
+    unpacked = F.conv2d(net.data[x], w, b, padding=padding)
+    assert_same_bits(program.view(y), unpacked)
 
 
 def test_a_program_that_writes_weights_packs_them_itself():
