@@ -11,10 +11,10 @@ import convkit.functional as F
 
 # Tiles that reach over the right and lower edge, tails of channels, several items, several images
 # in an item, several blocks of columns, few tiles with several chunks of channels; weight gradients
-# in parts and shared by the team; input gradients by tiles that overlap, alone in an image, in
-# several bands, over borders; so many channels that weights come from memory: staged items, few
-# tiles, tiles that overlap; larger kernels of which 3x3 taps meet the image; one to four tiles
-# in all: the U of one and of four stays in registers.
+# shared by the team and, of the last, in parts; input gradients by tiles that overlap, alone in an
+# image, in several bands, over borders; so many channels that weights come from memory: staged
+# items, few tiles, tiles that overlap; larger kernels of which 3x3 taps meet the image; one to four
+# tiles in all: the U of one and of four stays in registers.
 SHAPES = [
     Conv((3, 32, 32, 32), (3, 3), 32, padding="same"),
     Conv((2, 13, 11, 16), (3, 3), 33),
@@ -39,6 +39,7 @@ SHAPES = [
     Conv((1, 3, 4, 71), (3, 3), 144, padding="same"),
     Conv((1, 7, 6, 71), (3, 3), 144, padding="same"),
     Conv((1, 30, 25, 65), (3, 3), 48, padding="same"),
+    Conv((33, 31, 29, 17), (3, 3), 18, padding="same"),
 ]
 
 
