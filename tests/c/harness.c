@@ -85,9 +85,9 @@ static void *scratch_of(size_t bytes) {
 }
 
 void *packed_for(int kernel_id, const void *op) {
-    struct ck_scratch need = {0, 0};
+    struct ck_scratch need = {0};
     if (kernels->scratch[kernel_id]) kernels->scratch[kernel_id](op, &need);
-    return scratch_of(need.shared);
+    return scratch_of(need.packed);
 }
 
 static char ran[CK_KERNEL_COUNT];

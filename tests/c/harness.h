@@ -44,7 +44,7 @@ double *zeros(ptrdiff_t count);
  * not allocate. */
 void run(int kernel_id, const void *op);
 
-/* Memory for laid out weights: as much as the forward pass's shared scratch. */
+/* Memory for the weights of a forward pass, laid out. */
 void *packed_for(int kernel_id, const void *op);
 
 /* |actual - expected| <= tolerance of each element; 0 for exact results. `tolerance` is that of

@@ -388,7 +388,7 @@ static void check_program(void) {
     double *once = zeros(count), *twice = zeros(count);
     for (ptrdiff_t i = 0; i < count; i++) once[i] = get(x, i), twice[i] = 2 * get(x, i);
     EACH_TEAM(threads) {
-        struct ck_program program = {kernels, instructions, BUSY + 1, BUSY, {0, 0}};
+        struct ck_program program = {kernels, instructions, BUSY + 1, BUSY, {0}};
         program.need = ck_program_scratch(&program);
         polled = 0;
         expect_number("a stopped program", ck_program_run(&program, NULL, stop), 1, 0);
